@@ -1,0 +1,119 @@
+"""Weights and training states as safetensors files: read without executing code."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ddpm_tutorial.ddpm import DDPM, DDPMConfig
+from ddpm_tutorial.errors import TutorialError
+from ddpm_tutorial.files import write_atomically
+from ddpm_tutorial.unet import UNetConfig
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint file holds: the model's configuration, named tensors, and JSON details."""
+
+    config: DDPMConfig
+    tensors: dict[str, Tensor]
+    details: dict[str, Any]
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, atomically. Raises TutorialError where the disk will not take it."""
+    tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
+    header = {
+        "config": json.dumps(dataclasses.asdict(checkpoint.config)),
+        "details": json.dumps(checkpoint.details),
+        "sha256": _digest(tensors),
+    }
+    write_atomically(Path(path), safetensors.torch.save(tensors, metadata=header))
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises TutorialError that names the file where it is missing, truncated, changed since it was
+    written, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TutorialError(f"{path} does not exist: name a checkpoint that train wrote")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise TutorialError(
+            f"{path} is damaged or no safetensors file ({error}): copy it again, or train anew"
+        ) from None
+    if not {"config", "details", "sha256"} <= header.keys():
+        raise TutorialError(f"{path} was not written by ddpm_tutorial: its header has no config")
+    if header["sha256"] != _digest(tensors):
+        raise TutorialError(
+            f"{path} is damaged: its checksum does not match its tensors. Copy it again, or train "
+            f"anew"
+        )
+    try:
+        fields = json.loads(header["config"])
+        unet = fields.pop("unet")
+        unet["channels"] = tuple(unet["channels"])
+        config = DDPMConfig(**fields, unet=UNetConfig(**unet))
+        return Checkpoint(config, tensors, json.loads(header["details"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TutorialError(
+            f"{path} holds a configuration that this version cannot read: {error}"
+        ) from None
+
+
+def save_model(path: str | Path, model: DDPM, config: DDPMConfig, details: dict[str, Any]) -> None:
+    """Write the weights of `model`, which `config` can build again, for `load_model`."""
+    tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    save_checkpoint(path, Checkpoint(config, tensors, details))
+
+
+def load_model(path: str | Path) -> DDPM:
+    """Build the model that a checkpoint describes, in eval mode, on the CPU.
+
+    Raises TutorialError as `load_checkpoint`, and where the weights do not fit the configuration.
+    """
+    checkpoint = load_checkpoint(path)
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights; leave no trace
+        model = checkpoint.config.build()
+    try:
+        model.load_state_dict(checkpoint.tensors)
+    except RuntimeError as error:
+        raise TutorialError(
+            f"{path} does not fit its own configuration: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    return model.eval().requires_grad_(False)
+
+
+def load_pretrained(name: str = "mnist") -> DDPM:
+    """A model that ships with the package, in eval mode, on the CPU.
+
+    "mnist" is the unconditional model that the book samples from. Raises ValueError for a name
+    that is not there.
+    """
+    names = sorted(path.stem for path in ASSETS.glob("*.safetensors"))
+    if name not in names:
+        raise ValueError(f'no model named "{name}" ships with the package; there is: {names}')
+    return load_model(ASSETS / f"{name}.safetensors")
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,353 @@
+"""The command line: `ddpm-tutorial train`, `sample` and `evaluate`."""
+
+import dataclasses
+import io
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from tqdm import tqdm
+
+from ddpm_tutorial.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_model,
+    load_pretrained,
+    save_checkpoint,
+    save_model,
+)
+from ddpm_tutorial.data import load_mnist, to_bytes
+from ddpm_tutorial.ddpm import DDPM, DDPMConfig, Predicts
+from ddpm_tutorial.errors import TutorialError
+from ddpm_tutorial.evaluation import measure_bound
+from ddpm_tutorial.files import check_parent, write_atomically
+from ddpm_tutorial.plotting import save_sheet
+from ddpm_tutorial.sampling import Sampler, sample
+from ddpm_tutorial.training import TrainingConfig, TrainingRecord, make_accelerator, train
+from ddpm_tutorial.unet import UNetConfig
+
+MODEL_FILE = "model.safetensors"
+STATE_FILE = "state.safetensors"
+# Of Train: what may differ between a run and its continuation.
+NOT_SETTINGS = {"out", "data", "resume", "save_every", "sample_every"}
+
+
+@dataclass
+class Train:
+    """Train a model on MNIST.
+
+    Writes OUT/model.safetensors (the averaged weights, to sample from), OUT/state.safetensors
+    (to go on with --resume) and OUT/samples/*.png while it runs. Give --steps or --minutes.
+    """
+
+    out: Path
+    """Folder of this run. It is made; the folder that is to hold it must exist."""
+    steps: int | None = None
+    """Train for this many steps (5000 if neither --steps nor --minutes is given)."""
+    minutes: float | None = None
+    """Train for this long."""
+    data: Path | None = None
+    """Folder with MNIST in torchvision's layout. By default: $DDPM_TUTORIAL_DATA, else your cache
+    folder, else a download, else the 5,000 digits that ship with the package."""
+    resume: bool = False
+    """Go on with the run in OUT from where it was last saved, with the settings it had."""
+    save_every: int = 250
+    """Steps between two saves."""
+    sample_every: int = 1000
+    """Steps between two sheets of samples in OUT/samples."""
+    batch_size: int = 32
+    """Images in a step, over all processes."""
+    learning_rate: float = 2e-3
+    """Highest learning rate: it warms up to this, then falls to 0."""
+    ema_decay: float = 0.999
+    """How slowly the averaged weights follow the trained ones, in [0, 1)."""
+    seed: int = 0
+    """Seed of the weights and the noise: the same command gives the same weights on one CPU."""
+    schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"
+    """Noise schedule."""
+    diffusion_steps: Annotated[int, tyro.conf.arg(name="T")] = 1000
+    """Number of diffusion steps T."""
+    predicts: Predicts = "v"
+    """What the network predicts: the noise eps, the data x0, or v."""
+    channels: tuple[int, ...] = (48, 96)
+    """Width of the network at each resolution, finest first."""
+    with_labels: bool = False
+    """Tell the network which digit it is to draw."""
+    learned_variance: bool = False
+    """Let the network choose the variance of each reverse step."""
+
+    def run(self) -> None:
+        """Train, save and draw; raises TutorialError or ValueError with the remedy."""
+        if min(self.save_every, self.sample_every) < 1:
+            raise ValueError(
+                f"save_every = {self.save_every}, sample_every = {self.sample_every}: both must "
+                f"be at least 1"
+            )
+        check_parent(self.out)
+        saved = self._find_saved()
+        if self.steps is None and self.minutes is None:
+            self.steps = 5000
+        model_config, training_config = self._configs()
+        digits = load_mnist("train", self.data)
+        torch.manual_seed(self.seed)
+        model = model_config.build()
+        accelerator = make_accelerator()
+        accelerator.wait_for_everyone()  # all have looked at OUT before one of them writes there
+
+        records = train(
+            model,
+            digits.images,
+            training_config,
+            labels=digits.labels if self.with_labels else None,
+            accelerator=accelerator,
+            resume=None if saved is None else saved.tensors,
+        )
+        if not accelerator.is_main_process:
+            for _ in records:
+                pass
+            return
+
+        try:
+            (self.out / "samples").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TutorialError(f"cannot make {self.out}: {error.strerror}") from None
+        if self.resume and saved is None:
+            print(f"Nothing to resume in {self.out}: starting at step 0.", file=sys.stderr)
+        record = None
+        with self._bar(saved) as bar:
+            for record in records:
+                self._show(bar, record)
+                if record.step % self.save_every == 0:
+                    self._save(model_config, record)
+                if record.step % self.sample_every == 0:
+                    with accelerator.autocast():
+                        self._draw(record)
+        if record is None:
+            print(f"The run in {self.out} is already finished.", file=sys.stderr)
+            return
+        if record.step % self.save_every:
+            self._save(model_config, record)
+        with accelerator.autocast():
+            self._draw(record)
+        accelerator.end_training()
+        print(f"Trained for {record.step} steps. Weights: {self.out / MODEL_FILE}")
+
+    def _find_saved(self) -> Checkpoint | None:
+        """The state to go on from, its settings taken over; None to start at step 0."""
+        state_path = self.out / STATE_FILE
+        if not self.resume:
+            if state_path.exists() or (self.out / MODEL_FILE).exists():
+                raise TutorialError(
+                    f"{self.out} already holds a run: add --resume to go on with it, or choose "
+                    f"another --out"
+                )
+            return None
+        if not state_path.exists():
+            return None
+        saved = load_checkpoint(state_path)
+        for name, default in _settings(Train(self.out)).items():
+            given, stored = getattr(self, name), saved.details["settings"][name]
+            stored = tuple(stored) if isinstance(stored, list) else stored
+            if given not in (default, stored):
+                raise TutorialError(
+                    f"the run in {self.out} has {name} = {stored}, not {given}: leave "
+                    f"--{name.replace('_', '-')} out to go on with it, or choose another --out"
+                )
+            setattr(self, name, stored)
+        return saved
+
+    def _configs(self) -> tuple[DDPMConfig, TrainingConfig]:
+        unet = UNetConfig(
+            channels=self.channels,
+            num_classes=10 if self.with_labels else 0,
+            learned_variance=self.learned_variance,
+        )
+        return (
+            DDPMConfig(self.schedule, self.diffusion_steps, self.predicts, unet),
+            TrainingConfig(
+                steps=self.steps,
+                minutes=self.minutes,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                ema_decay=self.ema_decay,
+                seed=self.seed,
+            ),
+        )
+
+    def _bar(self, saved: Checkpoint | None) -> "tqdm[Any]":
+        """Counts steps, or seconds in a run of given minutes; so the time left is right."""
+        if self.steps is not None:
+            done = 0 if saved is None else int(saved.tensors["step"])
+            return tqdm(total=self.steps, initial=done, unit="step")
+        assert self.minutes is not None
+        seconds = 0 if saved is None else int(saved.tensors["seconds"])
+        return tqdm(total=round(60 * self.minutes), initial=seconds, unit="s")
+
+    def _show(self, bar: "tqdm[Any]", record: TrainingRecord) -> None:
+        done = record.step if self.steps is not None else int(record.seconds)
+        images = self.batch_size * record.step / record.seconds
+        bar.set_postfix_str(f"loss {record.loss:.4f}, {images:.0f} images/s", refresh=False)
+        bar.update(min(done, bar.total) - bar.n)
+
+    def _save(self, config: DDPMConfig, record: TrainingRecord) -> None:
+        details = {
+            "settings": _settings(self),
+            "step": record.step,
+            "seconds": round(record.seconds, 1),
+            "torch": torch.__version__,
+        }
+        save_model(self.out / MODEL_FILE, record.ema, config, details)
+        save_checkpoint(self.out / STATE_FILE, Checkpoint(config, record.state.tensors(), details))
+
+    def _draw(self, record: TrainingRecord) -> None:
+        count = 100
+        generator = torch.Generator().manual_seed(self.seed)
+        label = _labels(record.ema, count, None)
+        images = sample(record.ema, count, "ddim", 25, generator=generator, label=label)
+        save_sheet(self.out / "samples" / f"step-{record.step:06d}.png", images)
+
+
+@dataclass
+class Sample:
+    """Draw digits from a trained model, as a picture or as an array."""
+
+    checkpoint: str
+    """A model.safetensors that train wrote, or the word: pretrained."""
+    out: Path
+    """What to write: FILE.png, a sheet of all digits; or FILE.npz, with `images`, uint8
+    (N, 28, 28)."""
+    n: int = 100
+    """How many digits."""
+    steps: int = 50
+    """How many steps for each batch of digits, 1..T: more take longer and look better."""
+    sampler: Sampler = "ddim"
+    """ddpm (ancestral), ddim or dpm++."""
+    seed: int = 0
+    """Seed of the noise: the same command draws the same digits."""
+    eta: float = 0.0
+    """ddim only: how much fresh noise each step adds, 0 (none) to 1 (as much as ddpm)."""
+    variance: Literal["small", "large"] | None = None
+    """ddpm only: variance of the reverse steps. By default the model's own."""
+    digit: int | None = None
+    """Draw only this digit, 0..9; for a model trained --with-labels."""
+
+    def run(self) -> None:
+        """Sample and write; raises TutorialError or ValueError with the remedy."""
+        if self.out.suffix not in (".png", ".npz"):
+            raise ValueError(f'out = "{self.out}": the name must end in .png or .npz')
+        check_parent(self.out)
+        model = _load(self.checkpoint)
+        label = _labels(model, self.n, self.digit)
+        accelerator = make_accelerator()
+        with accelerator.autocast():
+            images = sample(
+                model.to(accelerator.device),
+                self.n,
+                self.sampler,
+                self.steps,
+                self.eta,
+                torch.Generator().manual_seed(self.seed),
+                progress=True,
+                label=None if label is None else label.to(accelerator.device),
+                variance=self.variance,
+            )
+        if self.out.suffix == ".png":
+            save_sheet(self.out, images)
+        else:
+            content = io.BytesIO()
+            np.savez_compressed(content, images=to_bytes(images).cpu().numpy()[:, 0])
+            write_atomically(self.out, content.getvalue())
+        print(f"{self.n} digits: {self.out}")
+
+
+@dataclass
+class Evaluate:
+    """Measure the bound of a trained model on test images, in bits per dimension, by terms."""
+
+    checkpoint: str
+    """A model.safetensors that train wrote, or the word: pretrained."""
+    n: int = 100
+    """How many test images. Each takes as many network evaluations as the model has steps."""
+    json: Path | None = None
+    """Also write the figures to this file."""
+    data: Path | None = None
+    """Folder with MNIST, as for train."""
+    seed: int = 0
+    """Seed of the noise."""
+
+    def run(self) -> None:
+        """Measure and print; raises TutorialError or ValueError with the remedy."""
+        if self.json is not None:
+            check_parent(self.json)
+        model = _load(self.checkpoint)
+        if model.num_classes:
+            raise TutorialError("evaluate measures models without labels only, so far")
+        images = load_mnist("test", self.data).images
+        if not 1 <= self.n <= len(images):
+            raise ValueError(f"n = {self.n}: there are {len(images)} test images")
+        accelerator = make_accelerator()
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(images), generator=generator)[: self.n]
+        with accelerator.autocast():
+            figures = measure_bound(
+                model.to(accelerator.device),
+                images[order].to(accelerator.device),
+                generator,
+                progress=True,
+            )
+        for name, (mean, error) in figures.items():
+            print(f"{name:15} {mean:8.4f} +- {error:.4f} bits/dim")
+        if self.json is not None:
+            record = {
+                "checkpoint": self.checkpoint,
+                "n": self.n,
+                "seed": self.seed,
+                "bits_per_dim": {
+                    name: {"mean": mean, "standard_error": error}
+                    for name, (mean, error) in figures.items()
+                },
+            }
+            write_atomically(self.json, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def main() -> None:
+    """Entry point. An error that has a remedy is shown as one message, with exit status 2."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        {"train": Train, "sample": Sample, "evaluate": Evaluate}, prog="ddpm-tutorial"
+    )
+    try:
+        command.run()
+    except (TutorialError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped. A training run goes on with --resume.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _settings(command: Train) -> dict[str, Any]:
+    """The options of `command` that make its result what it is."""
+    values = dataclasses.asdict(command)
+    return {name: value for name, value in values.items() if name not in NOT_SETTINGS}
+
+
+def _load(checkpoint: str) -> DDPM:
+    return load_pretrained() if checkpoint == "pretrained" else load_model(checkpoint)
+
+
+def _labels(model: DDPM, n: int, digit: int | None) -> torch.Tensor | None:
+    """The label of each of n samples: `digit`, or 0..9 in turn; None for a model without labels."""
+    classes = model.num_classes
+    if digit is not None and not 0 <= digit < classes:
+        raise ValueError(
+            f"digit = {digit}: this model takes "
+            + (f"0..{classes - 1}" if classes else "no digit, it was trained without labels")
+        )
+    if not classes:
+        return None
+    return torch.arange(n) % classes if digit is None else torch.full((n,), digit)

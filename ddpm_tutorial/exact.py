@@ -1,0 +1,102 @@
+"""Data so simple that everything about their diffusion is known exactly.
+
+With one component (Gaussian data) every reverse step is exactly Gaussian and the bound is tight.
+With several, the best denoiser has a closed form and ln p(x_0) is known, so the gap can be seen.
+"""
+
+import torch
+from torch import Tensor
+
+from ddpm_tutorial.forward import match, q_posterior
+from ddpm_tutorial.gaussian import normal_log_prob
+from ddpm_tutorial.schedule import NoiseSchedule
+
+
+class GaussianMixture:
+    """The best diffusion model, with Gaussian steps, of independent entries from one mixture.
+
+    Component k has weight `weights[k]`, mean `means[k]` and variance `variances[k]`; all float64
+    (K,). Each reverse step and the decoder have the true mean and variance of x_{t-1} given x_t.
+    The prior is N(0, 1), or, with `true_prior`, the Gaussian with the true mean and variance of
+    x_T. Raises ValueError for weights that are not a distribution or a variance that is not
+    positive.
+    """
+
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        weights: list[float],
+        means: list[float],
+        variances: list[float],
+        true_prior: bool = False,
+    ) -> None:
+        if not len(weights) == len(means) == len(variances):
+            raise ValueError(
+                f"{len(weights)} weights, {len(means)} means, {len(variances)} variances: give as "
+                f"many of each"
+            )
+        if abs(sum(weights) - 1) > 1e-9 or min(weights) <= 0:
+            raise ValueError(f"weights = {weights}: they must be positive and sum to 1")
+        if min(variances) <= 0:
+            raise ValueError(f"variances = {variances}: they must be positive")
+        self.schedule = schedule
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.means = torch.tensor(means, dtype=torch.float64)
+        self.variances = torch.tensor(variances, dtype=torch.float64)
+        self.true_prior = true_prior
+
+    def log_prob(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Ln q(x_t), in nats, summed over the entries, (B,); at t = 0, of the data."""
+        return self._component_log_probs(x_t, t).logsumexp(-1).flatten(1).sum(1)
+
+    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """E[x_0 | x_t], shaped like x_t: the best x0_hat there is."""
+        return self._x0_moments(x_t, t)[0]
+
+    def p_reverse(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of x_{t-1} given x_t.
+
+        To the variance of q(x_{t-1} | x_t, x_0) comes what x_0, unknown, adds.
+        """
+        x0_mean, x0_variance = self._x0_moments(x_t, t)
+        mean, variance = q_posterior(self.schedule, x0_mean, x_t, t)
+        zeros = torch.zeros_like(x_t)
+        weight_x0, _ = q_posterior(self.schedule, zeros + 1, zeros, t)
+        return mean, (variance + weight_x0.square() * x0_variance).log()
+
+    def prior(self, x_T: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of p(x_T), shaped like x_T."""
+        if not self.true_prior:
+            return torch.zeros_like(x_T), torch.zeros_like(x_T)
+        alpha_bar = self.schedule.alpha_bar[-1]
+        mean = (self.weights * self.means).sum()
+        second_moment = (self.weights * (self.variances + self.means.square())).sum()
+        variance = alpha_bar * (second_moment - mean.square()) + 1 - alpha_bar
+        return (
+            torch.full_like(x_T, float(alpha_bar.sqrt() * mean)),
+            torch.full_like(x_T, float(variance.log())),
+        )
+
+    def decoder_log_prob(self, x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Ln p(x_0 | x_1), a log-density, in nats, (B,)."""
+        return normal_log_prob(x0, mean, log_variance).flatten(1).sum(1)
+
+    def _x0_moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of x_0 given x_t."""
+        responsibilities = self._component_log_probs(x_t, t).softmax(-1)
+        x, alpha_bar = x_t[..., None], match(self.schedule.alpha_bar_at(t), x_t[..., None])
+        spread = alpha_bar * self.variances + 1 - alpha_bar
+        gain = alpha_bar.sqrt() * self.variances / spread
+        means = self.means + gain * (x - alpha_bar.sqrt() * self.means)
+        mean = (responsibilities * means).sum(-1)
+        within = self.variances * (1 - alpha_bar) / spread
+        between = (means - mean[..., None]).square()
+        return mean, (responsibilities * (within + between)).sum(-1)
+
+    def _component_log_probs(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Ln of weight times density of each component at x_t, (B, ..., K)."""
+        x, alpha_bar = x_t[..., None], match(self.schedule.alpha_bar_at(t), x_t[..., None])
+        variance = alpha_bar * self.variances + 1 - alpha_bar
+        return self.weights.log() + normal_log_prob(
+            x, alpha_bar.sqrt() * self.means, variance.log()
+        )

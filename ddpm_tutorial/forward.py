@@ -1,0 +1,119 @@
+"""The forward process q, its posterior, and the three views eps, x0 and v of one prediction.
+
+Shapes throughout: x0, x_t, eps, v are (B, ...); t and s are int64 (B,), 1..T unless said
+otherwise. Coefficients are computed in float64 and cast to the dtype of the images.
+"""
+
+import torch
+from torch import Tensor
+
+from ddpm_tutorial.schedule import NoiseSchedule
+
+
+def q_marginal(schedule: NoiseSchedule, x0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of q(x_t | x_0): mean (B, ...), variance (B, 1, ...).
+
+    Source: Ho et al. (2020), equation 4.
+    """
+    alpha_bar = schedule.alpha_bar_at(t)
+    return match(alpha_bar.sqrt(), x0) * x0, match(1 - alpha_bar, x0)
+
+
+def q_sample(schedule: NoiseSchedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """x_t ~ q(x_t | x_0), from standard normal noise `eps` of the shape of x0. Returns (B, ...).
+
+    Source: Ho et al. (2020), equation 4.
+    """
+    signal, sigma = signal_and_sigma(schedule, t, x0)
+    return signal * x0 + sigma * eps
+
+
+def q_transition(
+    schedule: NoiseSchedule, x_s: Tensor, t: Tensor, s: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of q(x_t | x_s) for s < t, default s = t - 1.
+
+    With s = t - 1 this is one step of the chain: mean sqrt(1 - beta_t) x_{t-1}, variance beta_t
+    (Ho et al., 2020, equation 2). Returns mean (B, ...), variance (B, 1, ...).
+    """
+    ratio = schedule.alpha_bar_at(t) / schedule.alpha_bar_at(t - 1 if s is None else s)
+    return match(ratio.sqrt(), x_s) * x_s, match(1 - ratio, x_s)
+
+
+def q_posterior(
+    schedule: NoiseSchedule, x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of q(x_s | x_t, x_0) for any 0 <= s < t, default s = t - 1.
+
+    Returns mean (B, ...) and variance (B, 1, ...). At s = 0 the mean is x0 and the variance 0.
+    Source: Ho et al. (2020), equations 6 and 7, with alpha_t replaced by alpha_bar_t / alpha_bar_s.
+    """
+    alpha_bar_t = schedule.alpha_bar_at(t)
+    alpha_bar_s = schedule.alpha_bar_at(t - 1 if s is None else s)
+    ratio = alpha_bar_t / alpha_bar_s
+    weight_x0 = alpha_bar_s.sqrt() * (1 - ratio) / (1 - alpha_bar_t)
+    weight_x_t = ratio.sqrt() * (1 - alpha_bar_s) / (1 - alpha_bar_t)
+    mean = match(weight_x0, x0) * x0 + match(weight_x_t, x_t) * x_t
+    return mean, match(posterior_variance(schedule, t, s), x0)
+
+
+def posterior_variance(schedule: NoiseSchedule, t: Tensor, s: Tensor | None = None) -> Tensor:
+    """Variance of q(x_s | x_t, x_0), in float64, shape (B,); 0 at s = 0.
+
+    Source: Ho et al. (2020), equation 7 (there called beta tilde).
+    """
+    alpha_bar_t = schedule.alpha_bar_at(t)
+    alpha_bar_s = schedule.alpha_bar_at(t - 1 if s is None else s)
+    return (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)
+
+
+def x0_from_eps(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """The x0 that, with noise eps, gives x_t."""
+    signal, sigma = signal_and_sigma(schedule, t, x_t)
+    return (x_t - sigma * eps) / signal
+
+
+def eps_from_x0(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
+    """The noise eps that, with data x0, gives x_t."""
+    signal, sigma = signal_and_sigma(schedule, t, x_t)
+    return (x_t - signal * x0) / sigma
+
+
+def v_from_x0_and_eps(schedule: NoiseSchedule, t: Tensor, x0: Tensor, eps: Tensor) -> Tensor:
+    """V = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x0.
+
+    Source: Salimans and Ho (2022), appendix D.
+    """
+    signal, sigma = signal_and_sigma(schedule, t, x0)
+    return signal * eps - sigma * x0
+
+
+def x0_from_v(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
+    """The x0 behind v at x_t. Source: Salimans and Ho (2022), appendix D."""
+    signal, sigma = signal_and_sigma(schedule, t, x_t)
+    return signal * x_t - sigma * v
+
+
+def signal_and_sigma(schedule: NoiseSchedule, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), shaped and cast to multiply x."""
+    alpha_bar = schedule.alpha_bar_at(t)
+    return match(alpha_bar.sqrt(), x), match((1 - alpha_bar).sqrt(), x)
+
+
+def match(coefficient: Tensor, x: Tensor) -> Tensor:
+    """`coefficient` (B,), float64, with the dtype and device of x and as many dimensions."""
+    return coefficient.to(device=x.device, dtype=x.dtype).view(-1, *[1] * (x.ndim - 1))
+
+
+def standard_normal(
+    shape: tuple[int, ...],
+    like: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Standard normal noise with the device and dtype of `like`.
+
+    Drawn on the generator's own device and then moved, so that a CPU generator gives the same
+    numbers whatever device the model runs on.
+    """
+    source = like.device if generator is None else generator.device
+    return torch.randn(shape, generator=generator, device=source, dtype=like.dtype).to(like.device)

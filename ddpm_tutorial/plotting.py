@@ -1,0 +1,66 @@
+"""Pictures of digits and of training."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from PIL import Image
+from torch import Tensor
+
+from ddpm_tutorial.data import to_bytes
+from ddpm_tutorial.files import write_atomically
+
+BLUE = "#0072B2"  # Okabe and Ito's palette: told apart by colour-blind readers too
+ORANGE = "#D55E00"
+
+
+def digit_sheet(images: Tensor, columns: int | None = None, gap: int = 2) -> np.ndarray:
+    """Images (N, 1, H, W) in [-1, 1] as one sheet, uint8 (height, width), row by row.
+
+    By default the sheet is as square as it gets. Raises ValueError for any other shape.
+    """
+    if images.ndim != 4 or images.shape[1] != 1 or not len(images):
+        raise ValueError(f"images have shape {tuple(images.shape)}: expected (N, 1, H, W)")
+    count, _, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    levels = to_bytes(images.detach().cpu()).numpy()[:, 0]
+    sheet = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap), dtype=np.uint8)
+    for index, digit in enumerate(levels):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = digit
+    return sheet
+
+
+def save_sheet(path: str | Path, images: Tensor, zoom: int = 2) -> None:
+    """Write `digit_sheet` as a PNG, each pixel `zoom` wide, atomically."""
+    picture = Image.fromarray(digit_sheet(images))
+    picture = picture.resize(
+        (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
+    )
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    write_atomically(Path(path), content.getvalue())
+
+
+def draw_digits(ax: Axes, images: Tensor, columns: int | None = None, title: str = "") -> None:
+    """Show `digit_sheet` in a matplotlib axes."""
+    ax.imshow(digit_sheet(images, columns), cmap="gray", vmin=0, vmax=255)
+    ax.set_title(title)
+    ax.axis("off")
+
+
+def draw_loss(ax: Axes, losses: list[float], window: int = 50) -> None:
+    """Plot the loss of each step and its running mean over `window` steps."""
+    steps = torch.arange(1, len(losses) + 1)
+    ax.plot(steps, losses, color=BLUE, alpha=0.35, linewidth=1, label="one batch")
+    if len(losses) >= window:
+        means = torch.tensor(losses).unfold(0, window, 1).mean(1)
+        ax.plot(steps[window - 1 :], means, color=ORANGE, label=f"mean of {window}")
+    ax.set_yscale("log")
+    ax.set_xlabel("training step")
+    ax.set_ylabel("loss")
+    ax.legend()

@@ -1,0 +1,156 @@
+"""Noise schedules: how much of the data is left at each step t = 0..T."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """The tables of a forward process, float64, of length T + 1, indexed by t itself.
+
+    t = 0 is the data: `beta[0] = 0`, `alpha_bar[0] = 1`, `snr[0] = inf`. Build one with
+    `linear`, `cosine` or `sigmoid`, or from any `beta` (T + 1,) with `beta[0] = 0` and
+    `beta[1:]` strictly between 0 and 1; anything else raises ValueError.
+    """
+
+    beta: Tensor
+    alpha: Tensor = field(init=False)
+    alpha_bar: Tensor = field(init=False)
+    snr: Tensor = field(init=False)
+    _alpha_bar_on: dict[torch.device, Tensor] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        beta = torch.as_tensor(self.beta, dtype=torch.float64)
+        if beta.ndim != 1 or len(beta) < 2:
+            raise ValueError(
+                f"beta has shape {tuple(beta.shape)}: give T + 1 values, for t = 0..T with T >= 1"
+            )
+        if beta[0] != 0 or not bool(((beta[1:] > 0) & (beta[1:] < 1)).all()):
+            raise ValueError(
+                f"beta[0] = {beta[0]:g} and beta[1:] runs from {beta[1:].min():g} to "
+                f"{beta[1:].max():g}: beta[0] must be 0 (t = 0 is the data) and the others must "
+                f"lie strictly between 0 and 1"
+            )
+        tables = {"beta": beta, "alpha": 1 - beta}
+        tables["alpha_bar"] = torch.cumprod(tables["alpha"], dim=0)
+        tables["snr"] = tables["alpha_bar"] / (1 - tables["alpha_bar"])
+        for name, table in tables.items():
+            object.__setattr__(self, name, table)
+
+    @property
+    def T(self) -> int:
+        """The number of steps."""
+        return len(self.beta) - 1
+
+    @classmethod
+    def linear(cls, T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> "NoiseSchedule":
+        """beta_t rises linearly from beta_1 to beta_T. Source: Ho et al. (2020), section 4.
+
+        The end points are meant for T = 1000. With T = 100 they leave alpha_bar_T = 0.364:
+        look at `alpha_bar[T]` before you change T.
+        """
+        _check_number_of_steps(T)
+        if not 0 < beta_1 <= beta_T < 1:
+            raise ValueError(
+                f"beta_1 = {beta_1}, beta_T = {beta_T}: they must satisfy 0 < beta_1 <= beta_T < 1"
+            )
+        return cls._from_steps(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
+
+    @classmethod
+    def cosine(cls, T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> "NoiseSchedule":
+        """alpha_bar follows a squared cosine. Source: Nichol and Dhariwal (2021), equation 17.
+
+        beta is clipped to beta_max < 1, since the cosine reaches 0 at t = T; alpha_bar is then
+        computed again from the clipped beta.
+        """
+        if s < 0:
+            raise ValueError(f"s = {s}: the offset must be 0 or more")
+
+        def signal(u: float) -> float:
+            return math.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+
+        return cls._from_signal(T, signal, beta_max)
+
+    @classmethod
+    def sigmoid(cls, T: int = 1000) -> "NoiseSchedule":
+        """alpha_bar falls along a sigmoid from -3 to 3, scaled to run from 1 to 0.
+
+        Source: Jabri et al. (2023), section on noise schedules, with temperature 1. beta is
+        clipped to 0.999, as for the cosine.
+        """
+
+        def signal(u: float) -> float:
+            # sigmoid(3) - sigmoid(6 u - 3), up to a factor that the ratio of neighbours cancels.
+            return math.tanh(1.5) - math.tanh(3 * u - 1.5)
+
+        return cls._from_signal(T, signal, beta_max=0.999)
+
+    @classmethod
+    def _from_signal(
+        cls, T: int, signal: Callable[[float], float], beta_max: float
+    ) -> "NoiseSchedule":
+        """From alpha_bar as a function of u = t / T, up to a constant factor."""
+        _check_number_of_steps(T)
+        if not 0 < beta_max < 1:
+            raise ValueError(
+                f"beta_max = {beta_max}: it must lie strictly between 0 and 1, "
+                f"or alpha_bar reaches 0 and later divisions fail"
+            )
+        levels = [signal(t / T) for t in range(T + 1)]
+        beta = [min(1 - levels[t] / levels[t - 1], beta_max) for t in range(1, T + 1)]
+        return cls._from_steps(torch.tensor(beta, dtype=torch.float64))
+
+    @classmethod
+    def _from_steps(cls, beta: Tensor) -> "NoiseSchedule":
+        """From beta_1..beta_T: puts beta_0 = 0 in front."""
+        return cls(torch.cat([torch.zeros(1, dtype=torch.float64), beta]))
+
+    def alpha_bar_at(self, t: Tensor) -> Tensor:
+        """alpha_bar at each entry of t (any shape, int64, 0..T), in float64.
+
+        The table is copied to a device once. MPS has no float64: there the look-up happens on
+        the CPU, and the few numbers are moved after they have been turned into coefficients.
+        Raises ValueError for a t outside 0..T; on a GPU, where that would stall it, t > T fails
+        in the look-up itself.
+        """
+        if t.device.type == "cpu" and bool(((t < 0) | (t > self.T)).any()):
+            raise ValueError(
+                f"t must lie in 0..{self.T}, got values from {int(t.min())} to {int(t.max())}"
+            )
+        device = torch.device("cpu") if t.device.type == "mps" else t.device
+        if device not in self._alpha_bar_on:
+            self._alpha_bar_on[device] = self.alpha_bar.to(device)
+        return self._alpha_bar_on[device][t.to(device)]
+
+
+def _check_number_of_steps(T: int) -> None:
+    if T < 1:
+        raise ValueError(f"T = {T}: a schedule needs at least 1 step")
+
+
+def timestep_pairs(
+    T: int, steps: int | None = None, spacing: str = "trailing"
+) -> list[tuple[int, int]]:
+    """The pairs (t, s), s < t, that a sampler walks: from (T, .) down to (., 0).
+
+    `steps` is the number of pairs, 1..T; None means all T. `spacing` is "trailing" (even strides,
+    counted back from T; Lin et al., 2024, table 2) or "quadratic" (strides that shrink towards
+    t = 0; Song et al., 2021, appendix D.2). Neither ever skips T or 0. Raises ValueError otherwise.
+    """
+    _check_number_of_steps(T)
+    steps = T if steps is None else steps
+    if not 1 <= steps <= T:
+        raise ValueError(f"steps = {steps}: choose between 1 and T = {T}")
+    if spacing == "trailing":
+        times = [round(T * k / steps) for k in range(steps, -1, -1)]
+    elif spacing == "quadratic":
+        # max(., k) keeps neighbours apart near 0, where the squares lie closer than 1.
+        times = [max(math.floor(T * (k / steps) ** 2 + 0.5), k) for k in range(steps, -1, -1)]
+    else:
+        raise ValueError(f'spacing = "{spacing}": choose "trailing" or "quadratic"')
+    return list(itertools.pairwise(times))

@@ -1,0 +1,301 @@
+"""Algorithm 1: training, as a generator that yields after every step."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor
+
+from ddpm_tutorial.ddpm import DDPM
+from ddpm_tutorial.errors import TutorialError
+from ddpm_tutorial.forward import standard_normal
+
+
+class TrainingDiverged(TutorialError):
+    """The loss or its gradient stopped being finite."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Give either `steps` or `minutes`. The learning rate rises linearly for `warmup_steps`, then
+    falls along a half cosine to 0 at the end. `batch_size` counts the images of all processes.
+    Raises ValueError for values that cannot work.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    ema_decay: float = 0.999
+    max_gradient_norm: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError(f"steps = {self.steps}, minutes = {self.minutes}: give one of the two")
+        for name in (
+            "steps",
+            "minutes",
+            "batch_size",
+            "learning_rate",
+            "warmup_steps",
+            "max_gradient_norm",
+        ):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} = {value}: it must be greater than 0")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay = {self.ema_decay}: it must lie in [0, 1)")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """One finished step. `state` is the whole training state, after the optimiser and the EMA."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    progress: float
+    seconds: float
+    state: "TrainingState"
+
+    @property
+    def ema(self) -> DDPM:
+        """The averaged model: the one to sample from and to keep."""
+        return self.state.ema
+
+
+class TrainingState:
+    """All that a training run would need to go on as if it had never stopped."""
+
+    def __init__(self, model: DDPM, config: TrainingConfig, device: torch.device) -> None:
+        self.model = model.to(device).train()
+        self.ema = copy.deepcopy(model).eval().requires_grad_(False)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        # Numbers are drawn where the model runs, if that place has a generator of its own.
+        source = device if device.type in ("cuda", "mps") else "cpu"
+        self.generator = torch.Generator(source).manual_seed(config.seed)
+        self.step = 0
+        self.seconds = 0.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as named CPU tensors, for a file that needs no code to be read."""
+        named = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        named |= {f"ema.{name}": value for name, value in self.ema.state_dict().items()}
+        for index, parameter in enumerate(self.parameters):
+            for name, value in self.optimizer.state[parameter].items():
+                named[f"optimizer.{index}.{name}"] = value
+        named["generator"] = self.generator.get_state()
+        named["step"] = torch.tensor(self.step)
+        named["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
+        return {name: value.detach().cpu().contiguous() for name, value in named.items()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors()` of an earlier run of the same configuration gave."""
+        self.model.load_state_dict(_with_prefix(tensors, "model."))
+        self.ema.load_state_dict(_with_prefix(tensors, "ema."))
+        for index, parameter in enumerate(self.parameters):
+            self.optimizer.state[parameter] = {
+                # Moments keep the memory layout of their parameter: the fused optimiser walks
+                # both by address, so channels_last beside contiguous would mix up the entries.
+                name: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
+                for name, value in _with_prefix(tensors, f"optimizer.{index}.").items()
+            }
+        self.generator.set_state(tensors["generator"])
+        self.step = int(tensors["step"])
+        self.seconds = float(tensors["seconds"])
+
+
+def train(
+    model: DDPM,
+    data: Tensor,
+    config: TrainingConfig,
+    *,
+    labels: Tensor | None = None,
+    accelerator: Accelerator | None = None,
+    resume: dict[str, Tensor] | None = None,
+) -> Iterator[TrainingRecord]:
+    """Train `model` in place on `data` (N, ...) in [-1, 1], optionally with `labels` int64 (N,).
+
+    A generator: it yields a `TrainingRecord` after every step, so that the caller can plot, save
+    or stop. `resume` takes `record.state.tensors()` of an earlier run of the same configuration.
+    Raises ValueError for data outside [-1, 1] or a batch that the processes cannot share, and
+    `TrainingDiverged` at the first step whose loss or gradient is not finite; the averaged model
+    is then still that of the step before.
+    Source: Ho et al. (2020), Algorithm 1, plus the usual averaging of weights.
+    """
+    accelerator = make_accelerator() if accelerator is None else accelerator
+    _check_data(data, labels)
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    if config.batch_size % processes:
+        raise ValueError(
+            f"batch_size = {config.batch_size} cannot be shared by {processes} processes: "
+            f"use a multiple of {processes}"
+        )
+    # Every process draws the whole batch and keeps its share, so that the number of processes
+    # changes no random number and the averaged gradient is that of one process.
+    batch, share = config.batch_size, config.batch_size // processes
+    mine = slice(rank * share, (rank + 1) * share)
+
+    device = accelerator.device
+    data = data.to(device)
+    labels = None if labels is None else labels.to(device)
+    state = TrainingState(model, config, device)
+    if resume is not None:
+        state.restore(resume)
+    generator, T = state.generator, model.schedule.T
+    loss_of, optimizer = accelerator.prepare(state.model, state.optimizer)
+
+    seconds_before, started = state.seconds, time.monotonic()
+    progress = _progress(config, state, accelerator)
+    try:
+        while progress < 1:
+            learning_rate = _learning_rate(config, state.step, progress)
+
+            # Algorithm 1; the numbers are its lines. 1: repeat
+            index = uniform_integers(0, len(data), batch, generator).to(device)[mine]
+            x0 = data[index]  # 2: x_0 ~ q(x_0)
+            t = uniform_integers(1, T + 1, batch, generator).to(device)[mine]  # 3: Uniform{1..T}
+            eps = standard_normal((batch, *x0.shape[1:]), x0, generator)[mine]  # 4: N(0, I)
+            label = None if labels is None else labels[index]
+            loss = loss_of(x0, t, eps, label).total.mean()  # 5: || eps - eps_theta(x_t, t) ||^2
+            gradient_norm = gradient_step(  # 5: take a gradient step on it
+                loss, state.parameters, optimizer, learning_rate, config, accelerator
+            )
+
+            values = _finite(state.step + 1, loss, gradient_norm, accelerator)
+            update_ema(state.ema, state.model, config.ema_decay, state.step)
+            state.step += 1
+            state.seconds = seconds_before + time.monotonic() - started
+            progress = _progress(config, state, accelerator)
+            yield TrainingRecord(
+                state.step, *values, learning_rate, progress, state.seconds, state
+            )  # 6: until converged
+    finally:
+        # Undo the wrapping of model.forward that mixed precision brought.
+        accelerator.unwrap_model(loss_of, keep_fp32_wrapper=False)
+
+
+def uniform_integers(low: int, high: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` integers, uniform on low..high - 1, int64 (count,), on the generator's device."""
+    return torch.randint(low, high, (count,), generator=generator, device=generator.device)
+
+
+def gradient_step(
+    loss: Tensor,
+    parameters: list[torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    learning_rate: float,
+    config: TrainingConfig,
+    accelerator: Accelerator,
+) -> Tensor:
+    """One optimiser step down the gradient of `loss`, clipped; returns its norm before clipping.
+
+    Nothing here waits for the device.
+    """
+    optimizer.zero_grad()
+    accelerator.backward(loss)
+    gradient_norm: Tensor = accelerator.clip_grad_norm_(parameters, config.max_gradient_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    return gradient_norm
+
+
+@torch.no_grad()
+def update_ema(ema: DDPM, model: DDPM, decay: float, step: int) -> None:
+    """Move `ema` towards `model`, after optimiser step number `step` (0 for the first).
+
+    The average starts warm: early on the decay is (1 + step) / (10 + step), so that the random
+    initial weights are forgotten quickly. Buffers are copied.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+    for average, current in zip(ema.buffers(), model.buffers(), strict=True):
+        average.copy_(current)
+
+
+def make_accelerator() -> Accelerator:
+    """CUDA, then MPS, then CPU, with bfloat16 autocast where the hardware is fast at it.
+
+    Started by `accelerate launch`, it joins the other processes.
+    """
+    return Accelerator(mixed_precision="bf16" if has_fast_bfloat16() else "no")
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether matrix products in bfloat16 have their own instructions on the device in use."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= (8, 0)
+    if torch.backends.mps.is_available():
+        return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older release: float32 is always right
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
+    warmup = min(1.0, (step + 1) / config.warmup_steps)
+    return config.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _progress(config: TrainingConfig, state: TrainingState, accelerator: Accelerator) -> float:
+    """How much of the run is done, 0..1; the same number in every process."""
+    if config.steps is not None:
+        return min(1.0, state.step / config.steps)
+    assert config.minutes is not None
+    seconds = state.seconds
+    if accelerator.num_processes > 1:  # clocks differ, and one process must not stop alone
+        seconds = float(broadcast(torch.tensor(seconds, device=accelerator.device)))
+    return min(1.0, seconds / (60 * config.minutes))
+
+
+def _finite(
+    step: int, loss: Tensor, gradient_norm: Tensor, accelerator: Accelerator
+) -> tuple[float, float]:
+    """Loss and gradient norm as numbers; the one place in a step that waits for the device."""
+    values = float(accelerator.reduce(loss.detach(), "mean")), float(gradient_norm)
+    if not all(math.isfinite(value) for value in values):
+        raise TrainingDiverged(
+            f"step {step}: the loss is {values[0]} and its gradient has norm {values[1]}. What "
+            f"was saved before is intact. Lower the learning rate, or look for bad values in "
+            f"the data"
+        )
+    return values
+
+
+def _check_data(data: Tensor, labels: Tensor | None) -> None:
+    low, high = float(data.min()), float(data.max())
+    if not (-1 <= low < 0 and high <= 1):
+        raise ValueError(
+            f"the data run from {low:g} to {high:g}: scale images to [-1, 1] (bytes: x / 127.5 - 1)"
+        )
+    if labels is not None and labels.shape != (len(data),):
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}: give one for each of the {len(data)} images"
+        )
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
