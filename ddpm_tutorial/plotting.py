@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
@@ -64,3 +65,22 @@ def draw_loss(ax: Axes, losses: list[float], window: int = 50) -> None:
     ax.set_xlabel("training step")
     ax.set_ylabel("loss")
     ax.legend()
+
+
+def use_book_style() -> None:
+    """Set matplotlib up for the book: type that a phone shows, colours for everyone, white ground."""
+    colours = [BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+    plt.rcParams.update(
+        {
+            "axes.facecolor": "white",
+            "axes.prop_cycle": plt.cycler(color=colours),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 150,
+            "figure.facecolor": "white",
+            "figure.figsize": (5, 3.2),
+            "font.size": 12,
+            "lines.linewidth": 2,
+        }
+    )

@@ -129,8 +129,7 @@ def sample_path(
         raise ValueError(f'variance = "{variance}" goes with sampler = "ddpm", not "{sampler}"')
     if variance not in (None, "small", "large"):
         raise ValueError(f'variance = "{variance}": choose "small" or "large"')
-    if label is not None and label.shape != (n,):
-        raise ValueError(f"label has shape {tuple(label.shape)}: give one for each of {n} samples")
+    _check_label(label, n)
     pairs = timestep_pairs(model.schedule.T, steps, spacing)
 
     def predict(x_t: Tensor, t: Tensor) -> Prediction:
@@ -171,6 +170,7 @@ def sample(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: it must be at least 1")
+    _check_label(label, n)  # before it is cut into batches, which would hide a surplus
     batches = []
     starts = range(0, max(n, 1), batch_size)  # sample_path refuses n < 1
     evaluations = model.schedule.T if steps is None else steps
@@ -198,6 +198,11 @@ def sample(
 def filled_like(x_t: Tensor, t: int) -> Tensor:
     """The step index t, once for each example of x_t: int64 (B,)."""
     return torch.full((len(x_t),), t, dtype=torch.int64, device=x_t.device)
+
+
+def _check_label(label: Tensor | None, n: int) -> None:
+    if label is not None and label.shape != (n,):
+        raise ValueError(f"label has shape {tuple(label.shape)}: give one for each of {n} samples")
 
 
 @contextmanager

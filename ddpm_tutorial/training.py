@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import is_initialized
 from accelerate.utils import broadcast
 from torch import Tensor
 
@@ -104,7 +105,10 @@ class TrainingState:
         named["generator"] = self.generator.get_state()
         named["step"] = torch.tensor(self.step)
         named["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
-        return {name: value.detach().cpu().contiguous() for name, value in named.items()}
+        return {  # copies, which the next step will not change
+            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, value in named.items()
+        }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `tensors()` of an earlier run of the same configuration gave."""
@@ -234,8 +238,11 @@ def update_ema(ema: DDPM, model: DDPM, decay: float, step: int) -> None:
 def make_accelerator() -> Accelerator:
     """CUDA, then MPS, then CPU, with bfloat16 autocast where the hardware is fast at it.
 
-    Started by `accelerate launch`, it joins the other processes.
+    Started by `accelerate launch`, it joins the other processes. If the program already made an
+    Accelerator, its precision holds: Accelerate knows one in a process.
     """
+    if is_initialized():
+        return Accelerator()
     return Accelerator(mixed_precision="bf16" if has_fast_bfloat16() else "no")
 
 

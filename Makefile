@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+.PHONY: help book test notebooks demo lint bench clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+NOTEBOOKS := $(wildcard book/*.ipynb)
+
+help:  ## List what make can do.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Installed anew whenever the dependencies change.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: run make PYTHON=python3.12, say" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[book,dev]"
+	@touch $(READY)
+
+book: $(READY)  ## Build the book as HTML and print where it is.
+	$(BIN)/jupyter-book build book --config _config.yml --quiet $(BOOKFLAGS)
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: $(READY)  ## Run the unit tests and every notebook.
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+
+notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False \
+		--TagRemovePreprocessor.enabled=True \
+		--TagRemovePreprocessor.remove_all_outputs_tags=remove-output $(NOTEBOOKS)
+
+demo: $(READY)  ## Train for five minutes, then draw 100 digits.
+	mkdir -p runs
+	$(BIN)/ddpm-tutorial train --out runs/demo --minutes 5 --resume
+	$(BIN)/ddpm-tutorial sample --checkpoint runs/demo/model.safetensors --out runs/demo/digits.png
+
+lint: $(READY)  ## Check style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## Measure training and sampling speed on this machine.
+	$(BIN)/python benchmarks/speed.py
+
+clean:  ## Remove the environment and everything built; trained models in runs/ stay.
+	rm -rf .venv _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
