@@ -27,8 +27,8 @@ test: $(READY)  ## Run the unit tests and every notebook.
 
 notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False \
-		--TagRemovePreprocessor.enabled=True \
+		--ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
+	$(BIN)/jupyter nbconvert --to notebook --inplace --TagRemovePreprocessor.enabled=True \
 		--TagRemovePreprocessor.remove_all_outputs_tags=remove-output $(NOTEBOOKS)
 
 demo: $(READY)  ## Train for five minutes, then draw 100 digits.

@@ -1,5 +1,7 @@
 """How good a model is, as a number with a standard error."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -35,5 +37,6 @@ def measure_bound(
     figures = {}
     for name, parts in rows.items():
         values = torch.cat(parts).double()
-        figures[name] = (float(values.mean()), float(values.std() / len(values) ** 0.5))
+        error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else math.nan
+        figures[name] = (float(values.mean()), error)
     return figures

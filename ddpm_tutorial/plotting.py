@@ -68,7 +68,7 @@ def draw_loss(ax: Axes, losses: list[float], window: int = 50) -> None:
 
 
 def use_book_style() -> None:
-    """Set matplotlib up for the book: type that a phone shows, colours for everyone, white ground."""
+    """Set matplotlib up for the book: large type, colours for everyone, white ground."""
     colours = [BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
     plt.rcParams.update(
         {

@@ -10,7 +10,13 @@ import platform
 
 import torch
 
-from ddpm_tutorial.checkpoint import ASSETS, Checkpoint, load_checkpoint, load_model, save_checkpoint
+from ddpm_tutorial.checkpoint import (
+    ASSETS,
+    Checkpoint,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+)
 from ddpm_tutorial.data import load_mnist
 from ddpm_tutorial.evaluation import measure_bound
 

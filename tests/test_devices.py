@@ -1,0 +1,191 @@
+"""Stand-ins for a GPU: code that passes here keeps everything on one device and never waits for it.
+
+On the meta device there are no values: a tensor left on the CPU, or a hidden `.item()`, fails.
+A fake tensor only claims to be on cuda:0, and meets the checks of devices and types there.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ddpm_tutorial import DDPM, DDPMConfig, TrainingConfig, UNetConfig, sample, sample_path, train
+from ddpm_tutorial import training as training_module
+
+CUDA = torch.device("cuda:0")
+META = torch.device("meta")
+SAMPLERS = [
+    {"sampler": "ddpm"},
+    {"sampler": "ddpm", "variance": "large"},
+    {"sampler": "ddpm", "spacing": "quadratic", "clip": False},
+    {"sampler": "ddim"},
+    {"sampler": "ddim", "eta": 0.5},
+    {"sampler": "dpm++"},
+]
+every_sampler = pytest.mark.parametrize("settings", SAMPLERS, ids=str)
+every_view = pytest.mark.parametrize("predicts", ["eps", "x0", "v"])
+learned_or_not = pytest.mark.parametrize("learned", [False, True])
+
+
+def tiny_model(predicts: str = "v", learned: bool = False) -> DDPM:
+    unet = UNetConfig(channels=(8, 16), blocks=1, num_classes=10, learned_variance=learned)
+    return DDPMConfig(T=12, predicts=predicts, unet=unet).build()
+
+
+def cpu_generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def meta_accelerator() -> Iterator[Accelerator]:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    accelerator.state.device = META
+    yield accelerator
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses an operation that mixes devices, but for copies and single numbers.
+
+    Torch lets a meta tensor index a table on the CPU, which on a real GPU fails.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple = (),
+        kwargs: dict | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        inputs = tree_leaves((args, kwargs))
+        devices = {x.device for x in inputs if isinstance(x, Tensor) and x.ndim > 0}
+        copies = func in (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
+        assert len(devices) < 2 or copies, f"{func} mixes {devices}"
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def fake_gpu(model: DDPM) -> Iterator[None]:
+    """Inside, the weights claim to be on cuda:0; the tables of the schedule stay real."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in model.modules():
+            for name, weight in list(module.named_parameters(recurse=False)):
+                on_gpu = torch.empty_strided(weight.shape, weight.stride(), device=CUDA)
+                setattr(module, name, torch.nn.Parameter(on_gpu))
+        yield
+
+
+@every_view
+@learned_or_not
+def test_training_runs_on_the_meta_device(
+    predicts: str,
+    learned: bool,
+    meta_accelerator: Accelerator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of the real loop but `_finite`, the one place in a step that waits for the device."""
+    norms = []
+
+    def without_waiting(step: int, loss: Tensor, norm: Tensor, _: object) -> tuple[float, float]:
+        assert loss.device == norm.device == META
+        norms.append(norm)
+        return 0.0, 0.0
+
+    monkeypatch.setattr(training_module, "_finite", without_waiting)
+    assert meta_accelerator.device == META
+    data, labels = torch.linspace(-1, 1, 4 * 784).view(4, 1, 28, 28), torch.arange(4)
+    records = train(
+        tiny_model(predicts, learned),
+        data,
+        TrainingConfig(steps=2, batch_size=4),
+        labels=labels,
+        accelerator=meta_accelerator,
+    )
+    with OneDevice():
+        collected = list(records)
+    for record in collected:
+        state = record.state
+        tensors = [*state.model.state_dict().values(), *record.ema.state_dict().values()]
+        moments = [state.optimizer.state[p]["exp_avg"] for p in state.parameters]
+        assert all(tensor.device == META for tensor in (*tensors, *moments))
+    assert len(norms) == 2
+
+
+@every_sampler
+@learned_or_not
+@pytest.mark.parametrize("seeded", [False, True])
+def test_every_sampler_runs_on_the_meta_device(settings: dict, learned: bool, seeded: bool) -> None:
+    model = tiny_model(learned=learned).to(META)
+    generator = cpu_generator() if seeded else None
+    label = torch.zeros(2, dtype=torch.int64, device=META)
+    with OneDevice():
+        path = list(sample_path(model, 2, steps=3, generator=generator, label=label, **settings))
+    assert len(path) == 4
+    for _, x_t, x0_hat in path:
+        assert x_t.device == x0_hat.device == META
+        assert x_t.shape == x0_hat.shape == (2, 1, 28, 28)
+    images = sample(model, 2, steps=3, label=label, batch_size=1, **settings)
+    assert (images.device, images.shape) == (META, (2, 1, 28, 28))
+
+
+def on_cuda(tensor: Tensor) -> bool:
+    return isinstance(tensor, FakeTensor) and tensor.device == CUDA
+
+
+def cuda_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x0, t, eps and label, claimed to be on the GPU."""
+    images = torch.zeros(2, 1, 28, 28, device=CUDA)
+    steps = torch.ones(2, dtype=torch.int64, device=CUDA)
+    return images, steps, images + 1, steps
+
+
+@every_view
+@learned_or_not
+def test_forward_pass_and_loss_run_on_a_fake_gpu(predicts: str, learned: bool) -> None:
+    model = tiny_model(predicts, learned)
+    with fake_gpu(model):
+        x0, t, eps, label = cuda_batch()
+        output = model.network(x0, t, label)
+        assert on_cuda(output)
+        assert output.shape == (2, 2 if learned else 1, 28, 28)
+        terms = model(x0, t, eps, label)
+        assert all(on_cuda(term) and term.shape == (2,) for term in terms if term is not None)
+        assert (terms.variational is not None) == learned
+
+
+@every_view
+@learned_or_not
+def test_the_reverse_step_runs_on_a_fake_gpu(predicts: str, learned: bool) -> None:
+    model = tiny_model(predicts, learned)
+    with fake_gpu(model):
+        x_t, t, _, label = cuda_batch()
+        for clip in (False, True):
+            x0_hat, eps_hat, _ = model.predict(x_t, t, label, clip)
+            mean, log_variance = model.p_reverse(x_t, t, label=label, clip=clip)
+            assert all(on_cuda(value) for value in (x0_hat, eps_hat, mean, log_variance))
+
+
+@every_sampler
+@learned_or_not
+@pytest.mark.parametrize("seeded", [False, True])
+def test_every_sampler_runs_on_a_fake_gpu(settings: dict, learned: bool, seeded: bool) -> None:
+    model = tiny_model(learned=learned)
+    generator = cpu_generator() if seeded else None
+    with fake_gpu(model):
+        _, _, _, label = cuda_batch()
+        path = list(sample_path(model, 2, steps=3, generator=generator, label=label, **settings))
+        assert len(path) == 4
+        for _, x_t, x0_hat in path:
+            assert on_cuda(x_t)
+            assert on_cuda(x0_hat)
+            assert x_t.dtype == torch.float32
+        assert on_cuda(sample(model, 2, steps=3, label=label, batch_size=1, **settings))

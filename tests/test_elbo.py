@@ -1,0 +1,228 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.distributions import Normal, kl_divergence
+
+from ddpm_tutorial import DDPM, NoiseSchedule
+from ddpm_tutorial.elbo import ElboTerms, elbo_terms, three_term_elbo, to_bits_per_dim
+from ddpm_tutorial.exact import GaussianMixture
+from ddpm_tutorial.forward import q_sample, q_transition
+from ddpm_tutorial.gaussian import kl_normal
+
+BUILDERS = {
+    "linear": NoiseSchedule.linear,
+    "cosine": NoiseSchedule.cosine,
+    "sigmoid": NoiseSchedule.sigmoid,
+}
+MEAN, VARIANCE = 0.3, 0.25
+X0 = torch.tensor([-0.7, 0.3, 1.9], dtype=torch.float64)
+
+
+def gaussian(schedule, true_prior):
+    return GaussianMixture(schedule, [1.0], [MEAN], [VARIANCE], true_prior=true_prior)
+
+
+def expected_bound(model, x0):
+    """The bound at each x0 (N,), its expectation over eps taken exactly.
+
+    Every term is quadratic in eps, so three Gauss-Hermite nodes integrate it without error.
+    """
+    nodes = torch.tensor([0.0, 3**0.5, -(3**0.5)], dtype=torch.float64)
+    weights = torch.tensor([2 / 3, 1 / 6, 1 / 6], dtype=torch.float64)
+    rows = x0.repeat_interleave(3)[:, None]
+    terms = elbo_terms(model, rows, eps=nodes.repeat(len(x0))[:, None])
+    return (terms.bound().view(-1, 3) * weights).sum(1)
+
+
+@pytest.mark.parametrize("T", [10, 100, 1000])
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_bound_of_gaussian_data_is_the_likelihood(name, T):
+    model = gaussian(BUILDERS[name](T), true_prior=True)
+    log_prob = model.log_prob(X0[:, None], torch.zeros(3, dtype=torch.int64))
+    torch.testing.assert_close(expected_bound(model, X0), log_prob, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("T", [10, 100, 1000])
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_a_standard_normal_prior_costs_exactly_the_mismatch(name, T):
+    schedule = BUILDERS[name](T)
+    alpha_bar = schedule.alpha_bar[T]
+    mean_T, variance_T = alpha_bar.sqrt() * X0, 1 - alpha_bar
+    true_mean = (alpha_bar.sqrt() * MEAN).expand(3)
+    true_variance = alpha_bar * VARIANCE + 1 - alpha_bar
+
+    def expected_log_density(mean, variance):
+        spread = (variance_T + (mean_T - mean) ** 2) / variance
+        return -0.5 * (math.log(2 * math.pi) + math.log(float(variance)) + spread)
+
+    mismatch = expected_log_density(true_mean, true_variance) - expected_log_density(
+        torch.zeros(3), torch.tensor(1.0)
+    )
+    short = expected_bound(gaussian(schedule, True), X0) - expected_bound(
+        gaussian(schedule, False), X0
+    )
+    torch.testing.assert_close(short, mismatch, rtol=0, atol=1e-9)
+
+
+def test_gap_of_a_mixture_is_positive_and_shrinks_with_T():
+    """Averaged over noise and data by quadrature, so there is no sampling error to allow for."""
+    nodes, weights = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(32))
+    weights = weights / weights.sum()
+    x0 = torch.linspace(-1.4, 1.3, 136, dtype=torch.float64)
+    rows, eps = x0.repeat_interleave(32)[:, None], nodes.repeat(len(x0))[:, None]
+    gaps = []
+    for T in (4, 16, 64, 256):
+        model = GaussianMixture(NoiseSchedule.cosine(T), [0.3, 0.7], [-0.6, 0.5], [0.0225] * 2)
+        log_prob = model.log_prob(x0[:, None], torch.zeros(len(x0), dtype=torch.int64))
+        bound = (elbo_terms(model, rows, eps=eps).bound().view(-1, 32) * weights).sum(1)
+        gaps.append(float((log_prob.softmax(0) * (log_prob - bound)).sum()))
+    assert all(gap > 1e-4 for gap in gaps)
+    assert all(after < 0.7 * before for before, after in itertools.pairwise(gaps))
+
+
+def test_three_terms_and_kl_terms_estimate_the_same_bound():
+    """And the KL form with far less spread, which is why it is used."""
+    generator = torch.Generator().manual_seed(1)
+    model = GaussianMixture(NoiseSchedule.cosine(30), [0.3, 0.7], [-0.6, 0.5], [0.01, 0.04])
+    x0 = torch.full((20_000, 1), 0.4, dtype=torch.float64)
+    kl_form = elbo_terms(model, x0, generator).bound()
+    three = three_term_elbo(model, x0, generator)
+    difference = kl_form.mean() - three.bound().mean()
+    error = ((kl_form.var() + three.bound().var()) / len(x0)).sqrt()
+    assert abs(difference) < 4 * error
+    assert error < 0.05
+    assert three.consistency.shape == (20_000, 29)
+
+
+def test_consistency_terms_spread_far_more_than_kl_terms():
+    """Term by term, as training draws them; along one path their errors partly cancel."""
+    generator = torch.Generator().manual_seed(2)
+    model = gaussian(NoiseSchedule.cosine(100), true_prior=True)
+    x0 = torch.full((5000, 1), 0.4, dtype=torch.float64)
+    kl = elbo_terms(model, x0, generator).denoising.var(0)
+    consistency = three_term_elbo(model, x0, generator).consistency.var(0)
+    assert (consistency > kl).all()
+    assert consistency.sum() > 50 * kl.sum()
+
+
+def test_the_often_printed_consistency_kl_is_not_the_bound():
+    """-KL(q(x_t | x_{t-1}) || p(x_t | x_{t+1})), averaged over paths, falls far short of it.
+
+    x_t depends on x_{t+1} too, so its average over the path is not one over q(x_t | x_{t-1}).
+    """
+    generator = torch.Generator().manual_seed(3)
+    schedule = NoiseSchedule.cosine(20)
+    model = gaussian(schedule, true_prior=True)
+    x_before = torch.full((20_000, 1), 0.4, dtype=torch.float64)
+    actual = three_term_elbo(model, x_before, generator).consistency.sum(1)
+    printed = torch.zeros(20_000, dtype=torch.float64)
+    for step in range(1, 20):
+        t = torch.full((20_000,), step)
+        mean, variance = q_transition(schedule, x_before, t)
+        x_t = mean + variance.sqrt() * torch.randn(
+            mean.shape, generator=generator, dtype=torch.float64
+        )
+        next_mean, next_variance = q_transition(schedule, x_t, t + 1)
+        x_next = next_mean + next_variance.sqrt() * torch.randn(
+            mean.shape, generator=generator, dtype=torch.float64
+        )
+        printed -= kl_normal(mean, variance.log(), *model.p_reverse(x_next, t + 1))[:, 0]
+        x_before = x_t
+    shortfall = actual.mean() - printed.mean()
+    error = ((actual.var() + printed.var()) / 20_000).sqrt()
+    assert shortfall > 10 * error
+
+
+def tiny_model(schedule=None, predicts="eps"):
+    """Four pixels, and a network that is a fixed function of what it sees."""
+
+    def network(x_t, t):
+        return x_t * (0.2 + t.view(-1, 1, 1, 1) / 60)
+
+    return DDPM(network, schedule or NoiseSchedule.cosine(12), predicts, shape=(1, 2, 2))
+
+
+LEVELS = torch.tensor([0, 3, 100, 255]).double().div(127.5).sub(1).view(1, 1, 2, 2)
+
+
+def test_terms_have_their_shapes_and_the_bound_is_a_sum_over_t():
+    terms = elbo_terms(tiny_model(), LEVELS.repeat(5, 1, 1, 1), torch.Generator().manual_seed(0))
+    assert terms.prior.shape == terms.reconstruction.shape == (5,)
+    assert terms.denoising.shape == (5, 11)
+    by_hand = terms.reconstruction - terms.prior
+    for k in range(11):
+        by_hand = by_hand - terms.denoising[:, k]
+    torch.testing.assert_close(terms.bound(), by_hand)
+    torch.testing.assert_close(terms.bits_per_dim(), -by_hand / 4 / math.log(2))
+    assert (terms.denoising > 0).all()
+
+
+def test_each_denoising_term_equals_torch_distributions():
+    model, x0 = tiny_model(), LEVELS.repeat(3, 1, 1, 1)
+    schedule = model.schedule
+    eps = torch.randn(12, *x0.shape, generator=torch.Generator().manual_seed(4)).double()
+    terms = elbo_terms(model, x0, eps=eps)
+    for step in range(2, 13):
+        x_t = q_sample(schedule, x0, torch.full((3,), step), eps[step - 1])
+        beta, alpha = schedule.beta[step], schedule.alpha[step]
+        before, now = schedule.alpha_bar[step - 1], schedule.alpha_bar[step]
+        variance = (1 - before) / (1 - now) * beta
+
+        def mean(x, x_t=x_t, beta=beta, alpha=alpha, before=before, now=now):
+            return (
+                before.sqrt() * beta / (1 - now) * x + alpha.sqrt() * (1 - before) / (1 - now) * x_t
+            )
+
+        noise = model.network(x_t, torch.full((3,), step))
+        x0_hat = ((x_t - (1 - now).sqrt() * noise) / now.sqrt()).clamp(-1, 1)
+        sigma = variance.sqrt()
+        kl = kl_divergence(Normal(mean(x0), sigma), Normal(mean(x0_hat), sigma)).flatten(1).sum(1)
+        torch.testing.assert_close(terms.denoising[:, step - 2], kl, rtol=1e-8, atol=1e-8)
+
+
+def test_prior_term_equals_torch_distributions():
+    model = tiny_model(NoiseSchedule.linear(12, beta_T=0.9))
+    terms = elbo_terms(model, LEVELS, torch.Generator().manual_seed(0))
+    alpha_bar = model.schedule.alpha_bar[12]
+    x_T = Normal(alpha_bar.sqrt() * LEVELS, (1 - alpha_bar).sqrt())
+    expected = kl_divergence(x_T, Normal(torch.zeros_like(LEVELS), 1.0)).sum()
+    torch.testing.assert_close(terms.prior[0], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("predicts", ["eps", "x0", "v"])
+def test_all_terms_are_finite_at_the_ends_of_the_grey_scale(predicts):
+    x0 = torch.cat([-torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)])
+    terms = elbo_terms(tiny_model(predicts=predicts), x0, torch.Generator().manual_seed(0))
+    for values in (terms.prior, terms.denoising, terms.reconstruction):
+        assert values.isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", [LEVELS + 0.002, LEVELS * 0.5, LEVELS * 2])
+def test_images_off_the_256_levels_are_refused(wrong):
+    for measure in (elbo_terms, three_term_elbo):
+        with pytest.raises(ValueError, match="256 levels"):
+            measure(tiny_model(), wrong)
+
+
+def test_noise_from_the_generator_repeats():
+    first, second = (
+        elbo_terms(tiny_model(), LEVELS, torch.Generator().manual_seed(5)).bound() for _ in "ab"
+    )
+    assert torch.equal(first, second)
+
+
+@settings(max_examples=20)
+@given(st.floats(0.01, 100), st.integers(1, 1000))
+def test_bits_per_dimension(nats, dimensions):
+    bits = float(to_bits_per_dim(torch.tensor(nats, dtype=torch.float64), dimensions))
+    assert bits == pytest.approx(nats / dimensions / 0.6931471805599453)
+
+
+def test_bound_uses_every_part_with_its_sign():
+    terms = ElboTerms(torch.tensor([1.0]), torch.tensor([[2.0, 3.0]]), torch.tensor([-4.0]), 5)
+    assert float(terms.bound()) == -10

@@ -1,0 +1,465 @@
+import itertools
+import re
+from collections.abc import Callable, Iterator
+
+import diffusers
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from ddpm_tutorial import (
+    DDPM,
+    NoiseSchedule,
+    UNet,
+    UNetConfig,
+    sample,
+    sample_path,
+    timestep_pairs,
+)
+from ddpm_tutorial.exact import GaussianMixture
+from ddpm_tutorial.forward import eps_from_x0
+from ddpm_tutorial.sampling import ddim_path, ddpm_path, filled_like
+
+T = 48
+SCHEDULES = {"linear": NoiseSchedule.linear(T, 1e-3, 0.3), "cosine": NoiseSchedule.cosine(T)}
+VIEWS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}  # our word -> diffusers' word
+SHAPE = (2, 3, 4)
+EVERY_SAMPLER = [
+    {"sampler": "ddpm"},
+    {"sampler": "ddpm", "variance": "large"},
+    {"sampler": "ddim"},
+    {"sampler": "ddim", "eta": 0.4},
+    {"sampler": "ddim", "eta": 1.0},
+    {"sampler": "dpm++"},
+]
+every_sampler = pytest.mark.parametrize("settings", EVERY_SAMPLER, ids=str)
+
+
+class Wave(nn.Module):
+    """Some smooth network in float64; `variance` doubles the channels of its answer."""
+
+    def __init__(self, variance: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.7, dtype=torch.float64))
+        self.variance = variance
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        t = t[:, None, None, None]
+        answer = 0.9 * torch.sin(self.weight * x_t + 0.3 * x_t.roll(1, -1) + t / 9)
+        fraction = torch.tanh(x_t + t / 30)
+        return torch.cat([answer, fraction], dim=1) if self.variance else answer
+
+
+def wave(schedule: str = "cosine", predicts: str = "v", variance: str = "small") -> DDPM:
+    return DDPM(Wave(variance == "learned"), SCHEDULES[schedule], predicts, variance, SHAPE)
+
+
+def tiny_unet(**config: object) -> DDPM:
+    torch.manual_seed(0)
+    unet = UNet(UNetConfig(**{"image_size": 4, "channels": (8,), "blocks": 1, **config}))
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return DDPM(unet, SCHEDULES["cosine"], shape=(1, 4, 4))
+
+
+def seeded(seed: int = 5) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def trajectory(model: DDPM, n: int = 3, **settings: object) -> tuple[list[int], Tensor, Tensor]:
+    """The times, all x_t and all x0_hat of one run."""
+    times, x, x0_hat = zip(*sample_path(model, n, generator=seeded(), **settings), strict=True)
+    return list(times), torch.stack(x), torch.stack(x0_hat)
+
+
+# Against diffusers. Its k = 0..T - 1 is our t = k + 1. Its tables are float32: they are replaced
+# by float64 ones, made from the same beta, so that both sides can be compared to rounding.
+
+
+def prepare(scheduler: object, schedule: NoiseSchedule, times: list[int]) -> None:
+    """Float64 tables, and a look that diffusers walks the steps that we walk."""
+    assert (scheduler.timesteps + 1).tolist() == times
+    scheduler.alphas_cumprod = torch.cumprod(1 - schedule.beta[1:], dim=0)
+
+
+def their_path(
+    scheduler: object, model: DDPM, n: int = 3, **step: object
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yields what `sample_path` yields, (x_t, x0_hat), with diffusers' own step."""
+    generator = seeded()
+    x = torch.randn(n, *SHAPE, generator=generator, dtype=torch.float64)
+    for k in scheduler.timesteps:
+        with torch.no_grad():
+            output = model.network(x, filled_like(x, int(k) + 1))
+        result = scheduler.step(output, int(k), x, generator=generator, **step)
+        yield x, result.get("pred_original_sample")
+        x = result.prev_sample
+    yield x, x
+
+
+def assert_same_path(ours: tuple[list[int], Tensor, Tensor], theirs: list, scale: float) -> None:
+    """Every x_t and x0_hat, element by element, to `scale` times their size."""
+    for x_t, x0_hat, (their_x, their_x0_hat) in zip(ours[1], ours[2], theirs, strict=True):
+        torch.testing.assert_close(x_t, their_x, rtol=scale, atol=scale)
+        if their_x0_hat is not None:
+            torch.testing.assert_close(x0_hat, their_x0_hat, rtol=scale, atol=scale)
+
+
+def for_every_model(test: Callable) -> Callable:
+    """Both schedules, the three views, clipped and not."""
+    cases = list(itertools.product(SCHEDULES, VIEWS, [False, True]))
+    return pytest.mark.parametrize(("schedule", "view", "clip"), cases)(test)
+
+
+@for_every_model
+@pytest.mark.parametrize(
+    ("variance", "steps", "spacing"),
+    [
+        # Where the last step does not start at t = 1, diffusers adds noise to x_0 unless the
+        # variance is small; quadratic spacing ends with the step from 1 to 0.
+        ("small", T, "trailing"),
+        ("small", 7, "trailing"),
+        ("small", 1, "trailing"),
+        ("small", 9, "quadratic"),
+        ("large", T, "trailing"),
+        ("large", 9, "quadratic"),
+        ("learned", T, "trailing"),
+        ("learned", 9, "quadratic"),
+    ],
+)
+def test_ancestral_sampling_equals_diffusers(
+    schedule: str, view: str, clip: bool, variance: str, steps: int, spacing: str
+) -> None:
+    model = wave(schedule, view, variance)
+    ours = trajectory(model, steps=steps, clip=clip, spacing=spacing)
+    scheduler = diffusers.DDPMScheduler(
+        T,
+        trained_betas=model.schedule.beta[1:].tolist(),
+        variance_type={"learned": "learned_range"}.get(variance, f"fixed_{variance}"),
+        clip_sample=clip,
+        prediction_type=VIEWS[view],
+    )
+    scheduler.set_timesteps(timesteps=[t - 1 for t in ours[0][:-1]])
+    prepare(scheduler, model.schedule, ours[0][:-1])
+    # 1e-8: diffusers adds noise of standard deviation 1e-10 where the variance is 0.
+    assert_same_path(ours, their_path(scheduler, model), 1e-8)
+
+
+@for_every_model
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("steps", [T, 6, 1])  # diffusers rounds strides down: T / steps is whole
+def test_ddim_equals_diffusers(
+    schedule: str, view: str, clip: bool, eta: float, steps: int
+) -> None:
+    model = wave(schedule, view)
+    ours = trajectory(model, sampler="ddim", eta=eta, steps=steps, clip=clip)
+    scheduler = diffusers.DDIMScheduler(
+        T,
+        trained_betas=model.schedule.beta[1:].tolist(),
+        clip_sample=clip,
+        set_alpha_to_one=True,
+        prediction_type=VIEWS[view],
+        timestep_spacing="trailing",
+    )
+    scheduler.set_timesteps(steps)
+    prepare(scheduler, model.schedule, ours[0][:-1])
+    theirs = their_path(scheduler, model, eta=eta, use_clipped_model_output=clip)
+    assert_same_path(ours, theirs, 1e-10)
+
+
+@for_every_model
+@pytest.mark.parametrize("steps", [T, 20, 7, 2, 1])
+def test_dpm_solver_equals_diffusers(schedule: str, view: str, clip: bool, steps: int) -> None:
+    model = wave(schedule, view)
+    ours = trajectory(model, sampler="dpm++", steps=steps, clip=clip)
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        T,
+        trained_betas=model.schedule.beta[1:].tolist(),
+        prediction_type=VIEWS[view],
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        solver_type="midpoint",
+        final_sigmas_type="zero",
+        lower_order_final=True,
+        timestep_spacing="trailing",
+        # A threshold that may not exceed 1 is a clip to [-1, 1].
+        thresholding=clip,
+        sample_max_value=1.0,
+    )
+    scheduler.set_timesteps(steps)
+    prepare(scheduler, model.schedule, ours[0][:-1])
+    noise_to_signal = (1 / scheduler.alphas_cumprod - 1).sqrt()[scheduler.timesteps]
+    scheduler.sigmas = torch.cat([noise_to_signal, torch.zeros(1, dtype=torch.float64)])
+    # 1e-4: diffusers rounds x_t to float32 at every step, which eps at small signal amplifies.
+    assert_same_path(ours, their_path(scheduler, model), 1e-4)
+
+
+# Golden values
+
+
+def golden_variance(sampler: str) -> float:
+    """The variance of x_0 for data N(0.3, 0.25) and the best noise predictor, exactly.
+
+    Every step is affine, x_s = slope x_t + shift + sigma z; three starting points reveal it.
+    """
+    schedule = NoiseSchedule.linear(T=1000)
+    mixture = GaussianMixture(schedule, [1.0], [0.3], [0.25])
+
+    def predict_noise(x_t: Tensor, t: Tensor) -> Tensor:
+        return eps_from_x0(schedule, x_t, t, mixture.denoise(x_t, t))
+
+    model = DDPM(predict_noise, schedule, predicts="eps", variance="small", shape=(1,))
+    x_t = torch.tensor([[0.0], [1.0], [0.0]], dtype=torch.float64)
+    z = torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64)
+
+    def predict(x_t: Tensor, t: Tensor) -> object:
+        return model.predict(x_t, t, clip=False)
+
+    mean, variance = 0.0, 1.0  # of x_T
+    for pair in timestep_pairs(1000):
+        if sampler == "ddpm":
+            path = ddpm_path(predict, model, x_t, [pair], lambda: z, "small")
+        else:
+            path = ddim_path(predict, model, x_t, [pair], lambda: z, 0.0)
+        *_, (_, x_s, _) = path
+        shift, slope, sigma = float(x_s[0]), float(x_s[1] - x_s[0]), float(x_s[2] - x_s[0])
+        mean, variance = slope * mean + shift, slope**2 * variance + sigma**2
+    assert mean == pytest.approx(0.3, abs=0.01)
+    return variance
+
+
+@pytest.mark.parametrize(("sampler", "variance"), [("ddpm", 0.24613), ("ddim", 0.24850)])
+def test_golden_variance_of_gaussian_data(sampler: str, variance: float) -> None:
+    assert golden_variance(sampler) == pytest.approx(variance, abs=5e-6)
+
+
+# Properties of the samplers
+
+
+@given(steps=st.integers(1, T), spacing=st.sampled_from(["trailing", "quadratic"]))
+@settings(max_examples=15)
+@every_sampler
+def test_a_perfect_predictor_recovers_the_data_with_any_number_of_steps(
+    settings: dict, steps: int, spacing: str
+) -> None:
+    x0 = torch.rand(3, *SHAPE, generator=seeded(1)) * 2 - 1
+    for view in ("x0", "eps"):
+
+        def network(x_t: Tensor, t: Tensor, view: str = view) -> Tensor:
+            return x0 if view == "x0" else eps_from_x0(SCHEDULES["cosine"], x_t, t, x0)
+
+        model = DDPM(network, SCHEDULES["cosine"], predicts=view, shape=SHAPE)
+        times, x, _ = trajectory(model, steps=steps, spacing=spacing, **settings)
+        assert times == [T] + [s for _, s in timestep_pairs(T, steps, spacing)]
+        # Float32: x0 is hidden in x_T, below 1e-3 of it, for the eps view.
+        torch.testing.assert_close(x[-1], x0, rtol=0, atol=1e-6 if view == "x0" else 2e-3)
+
+
+@given(steps=st.integers(1, T), clip=st.booleans())
+@settings(max_examples=15)
+def test_ddim_with_eta_1_is_ancestral_sampling_with_the_small_variance(
+    steps: int, clip: bool
+) -> None:
+    for schedule in SCHEDULES:
+        model = wave(schedule)
+        ddim = trajectory(model, sampler="ddim", eta=1.0, steps=steps, clip=clip)
+        ddpm = trajectory(model, sampler="ddpm", variance="small", steps=steps, clip=clip)
+        for one, other in zip(ddim, ddpm, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@every_sampler
+@pytest.mark.parametrize("steps", [T, 5, 1])
+def test_the_last_step_adds_no_noise_and_lands_on_the_last_prediction(
+    settings: dict, steps: int
+) -> None:
+    times, x, x0_hat = trajectory(wave(), steps=steps, **settings)
+    assert times[-1] == 0
+    torch.testing.assert_close(x[-1], x0_hat[-2], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x[-1], x0_hat[-1], rtol=0, atol=0)
+
+
+def test_noise_is_drawn_once_for_each_step_but_the_last_and_never_without_eta() -> None:
+    model, x_t = wave(), torch.zeros(1, *SHAPE, dtype=torch.float64)
+    drawn = []
+
+    def noise() -> Tensor:
+        drawn.append(1)
+        return x_t
+
+    pairs = timestep_pairs(T, 6)
+    for path, count in [
+        (ddpm_path(model.predict, model, x_t, pairs, noise, "large"), 5),
+        (ddim_path(model.predict, model, x_t, pairs, noise, 0.5), 5),
+        (ddim_path(model.predict, model, x_t, pairs, noise, 0.0), 0),
+    ]:
+        drawn.clear()
+        assert len(list(path)) == 7
+        assert len(drawn) == count
+
+
+@every_sampler
+@pytest.mark.parametrize("clip", [False, True])
+def test_clip_keeps_every_x0_hat_in_range(settings: dict, clip: bool) -> None:
+    model = wave(predicts="eps")
+    _, x, x0_hat = trajectory(model, steps=9, clip=clip, **settings)
+    assert (x0_hat.abs().max() <= 1) == clip
+    assert (x[-1].abs().max() <= 1) == clip
+
+
+@every_sampler
+def test_the_last_item_of_the_path_is_the_sample(settings: dict) -> None:
+    model = wave()
+    _, x, _ = trajectory(model, steps=9, **settings)
+    images = sample(model, 3, steps=9, generator=seeded(), **settings)
+    torch.testing.assert_close(images, x[-1], rtol=0, atol=0)
+    assert images.shape == (3, *SHAPE)
+    assert images.dtype == torch.float64
+
+
+@every_sampler
+def test_a_generator_makes_samples_reproducible_whatever_the_global_seed(settings: dict) -> None:
+    model = wave()
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = sample(model, 3, generator=seeded(), steps=5, **settings)
+    torch.testing.assert_close(torch.get_rng_state(), before, rtol=0, atol=0)
+    torch.manual_seed(2)
+    again = sample(model, 3, generator=seeded(), steps=5, **settings)
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+    other = sample(model, 3, generator=seeded(6), steps=5, **settings)
+    assert (other - first).abs().max() > 1e-3
+
+
+def test_without_a_generator_the_global_seed_decides() -> None:
+    torch.manual_seed(1)
+    first = sample(wave(), 2, steps=5)
+    torch.manual_seed(1)
+    torch.testing.assert_close(sample(wave(), 2, steps=5), first, rtol=0, atol=0)
+    assert (sample(wave(), 2, steps=5) - first).abs().max() > 1e-3
+
+
+def test_the_noise_is_standard_normal() -> None:
+    """Moments 1 to 4 of x_T, each to 4 standard errors; uniform noise has a fourth of 1.8."""
+    model = DDPM(lambda x_t, t: x_t, SCHEDULES["cosine"], shape=(1, 100, 100))
+    _, x_T, _ = next(sample_path(model, 10, generator=seeded()))
+    for power, (moment, spread) in enumerate([(0, 1), (1, 2), (0, 15), (3, 96)], start=1):
+        error = (x_T.double() ** power).mean() - moment
+        assert abs(float(error)) < 4 * (spread / 1e5) ** 0.5
+
+
+@given(n=st.integers(1, 6), batch_size=st.integers(6, 50))
+@settings(max_examples=10)
+def test_a_batch_size_of_n_or_more_changes_nothing(n: int, batch_size: int) -> None:
+    model = wave()
+    whole = sample(model, n, steps=4, generator=seeded())
+    batched = sample(model, n, steps=4, generator=seeded(), batch_size=batch_size)
+    torch.testing.assert_close(batched, whole, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
+def test_batches_give_every_sample_its_own_label_and_different_noise(batch_size: int) -> None:
+    def network(x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        assert len(x_t) <= batch_size
+        return torch.cat([x_t[:, :1].sin(), x_t[:, :1] * 0 + label[:, None, None, None] / 10], 1)
+
+    label = torch.tensor([3, 1, 4, 1, 5, 9, 2])
+    model = DDPM(network, SCHEDULES["cosine"], predicts="x0", shape=SHAPE)
+    images = sample(model, 7, steps=3, generator=seeded(), label=label, batch_size=batch_size)
+    torch.testing.assert_close(
+        images[:, 1], (label / 10)[:, None, None].expand(-1, 3, 4), rtol=1e-5, atol=1e-6
+    )
+    assert len(images[:, 0].flatten(1).unique(dim=0)) == 7
+
+
+def test_the_bar_counts_every_step_of_every_batch_and_is_off_by_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sample(wave(), 3, steps=4)
+    assert capsys.readouterr().err == ""
+    sample(wave(), 3, steps=4, batch_size=2, progress=True)
+    assert "8/8" in capsys.readouterr().err
+
+
+# What sampling does to its surroundings
+
+
+@every_sampler
+def test_dropout_is_off_while_sampling_and_training_goes_on_afterwards(settings: dict) -> None:
+    model = tiny_unet(dropout=0.5)
+    model.eval()
+    expected = sample(model, 2, steps=4, generator=seeded(), **settings)
+    assert not model.training
+    model.train()
+    path = []
+    for _, x_t, _ in sample_path(model, 2, steps=4, generator=seeded(), **settings):
+        assert all(module.training for module in model.modules())  # also between two steps
+        path.append(x_t)
+    torch.testing.assert_close(path[-1], expected, rtol=0, atol=0)
+
+
+def test_a_network_that_fails_leaves_the_model_in_training_mode() -> None:
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        raise RuntimeError("out of memory")
+
+    model = DDPM(network, SCHEDULES["cosine"], shape=SHAPE).train()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        sample(model, 1)
+    assert model.training
+
+
+@every_sampler
+def test_gradients_are_off_inside_and_on_for_the_caller_between_the_steps(settings: dict) -> None:
+    model = wave()
+    for _, x_t, x0_hat in sample_path(model, 1, steps=4, **settings):
+        assert torch.is_grad_enabled()
+        assert not x_t.requires_grad
+        assert not x0_hat.requires_grad
+    assert torch.is_grad_enabled()
+    with torch.no_grad():
+        for _ in sample_path(model, 1, steps=4, **settings):
+            assert not torch.is_grad_enabled()
+
+
+def test_the_label_reaches_the_network_at_every_step() -> None:
+    model, label = tiny_unet(num_classes=3), torch.tensor([0, 1])
+    one = trajectory(model, 2, steps=4, label=label)[2]
+    other = trajectory(model, 2, steps=4, label=torch.tensor([0, 2]))[2]
+    torch.testing.assert_close(one[:, 0], other[:, 0], rtol=1e-5, atol=1e-6)
+    assert ((one[:, 1] - other[:, 1]).abs().amax((1, 2, 3)) > 1e-5).all()
+    with pytest.raises(ValueError, match="pass label"):
+        sample(model, 2, steps=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n": 0}, "n = 0: ask for at least 1 sample"),
+        ({"n": -3}, "n = -3: ask for at least 1 sample"),
+        ({"sampler": "euler"}, 'sampler = "euler": choose "ddpm", "ddim" or "dpm++"'),
+        ({"sampler": "ddim", "eta": 1.5}, "eta = 1.5: it must lie in [0, 1]"),
+        ({"sampler": "ddim", "eta": -0.1}, "eta = -0.1: it must lie in [0, 1]"),
+        ({"eta": 0.5}, 'eta = 0.5 goes with sampler = "ddim", not "ddpm"'),
+        ({"sampler": "dpm++", "eta": 0.5}, 'eta = 0.5 goes with sampler = "ddim", not "dpm++"'),
+        ({"sampler": "ddim", "variance": "large"}, 'variance = "large" goes with sampler = "ddpm"'),
+        ({"variance": "medium"}, 'variance = "medium": choose "small" or "large"'),
+        ({"steps": 0}, f"steps = 0: choose between 1 and T = {T}"),
+        ({"steps": T + 1}, f"steps = {T + 1}: choose between 1 and T = {T}"),
+        ({"spacing": "leading"}, 'spacing = "leading": choose "trailing" or "quadratic"'),
+        ({"label": torch.zeros(3, dtype=torch.int64)}, "label has shape (3,): give one for each"),
+        ({"label": torch.tensor(1)}, "label has shape (): give one for each of 2 samples"),
+    ],
+    ids=str,
+)
+def test_a_value_out_of_range_is_refused_with_a_remedy(settings: dict, message: str) -> None:
+    for function in (sample_path, sample):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            function(wave(), **{"n": 2, **settings})
+
+
+def test_a_batch_size_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size = 0: it must be at least 1"):
+        sample(wave(), 2, batch_size=0)

@@ -1,0 +1,134 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpm_tutorial import NoiseSchedule, timestep_pairs
+
+BUILDERS = {
+    "linear": NoiseSchedule.linear,
+    "cosine": NoiseSchedule.cosine,
+    "sigmoid": NoiseSchedule.sigmoid,
+}
+
+
+def test_golden_values():
+    linear = NoiseSchedule.linear(1000)
+    assert float(linear.alpha_bar[1000]) == pytest.approx(4.03583e-5, rel=1e-5)
+    beta_tilde_2 = (1 - linear.alpha_bar[1]) / (1 - linear.alpha_bar[2]) * linear.beta[2]
+    assert float(beta_tilde_2) == pytest.approx(5.45319e-5, rel=1e-5)
+    assert float(NoiseSchedule.cosine(1000).alpha_bar[1000]) == pytest.approx(2.43e-9, rel=2e-3)
+    assert float(NoiseSchedule.linear(100).alpha_bar[100]) == pytest.approx(0.364, abs=5e-4)
+
+
+@given(st.sampled_from(sorted(BUILDERS)), st.integers(1, 1500))
+def test_tables_are_indexed_by_t_and_the_signal_only_falls(name, T):
+    schedule = BUILDERS[name](T)
+    assert schedule.T == T
+    for table in (schedule.beta, schedule.alpha, schedule.alpha_bar, schedule.snr):
+        assert table.dtype == torch.float64
+        assert table.shape == (T + 1,)
+    assert schedule.alpha_bar[0] == 1
+    assert (schedule.alpha_bar.diff() < 0).all()
+    assert (schedule.alpha_bar > 0).all()
+    assert torch.equal(schedule.alpha, 1 - schedule.beta)
+    assert (schedule.beta[1:] <= 0.999).all()
+    # Recomputed from the (possibly clipped) beta, not kept from the formula.
+    product = np.cumprod(schedule.alpha.numpy())
+    np.testing.assert_allclose(schedule.alpha_bar, product, rtol=1e-12)
+    np.testing.assert_allclose(schedule.snr[1:], product[1:] / (1 - product[1:]), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("linear", "linear"), ("cosine", "squaredcos_cap_v2")]
+)
+def test_equals_diffusers_shifted_by_one(name, theirs):
+    other = DDPMScheduler(1000, beta_schedule=theirs)
+    # 1e-7, 2e-6: their tables are float32.
+    ours = BUILDERS[name](1000)
+    np.testing.assert_allclose(ours.beta[1:], other.betas, rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(ours.alpha_bar[1:], other.alphas_cumprod, rtol=3e-5, atol=1e-7)
+
+
+def test_sigmoid_equals_its_formula():
+    T = 500
+    raw = 1 / (1 + np.exp(-(6 * np.arange(T + 1) / T - 3)))
+    levels = (raw[-1] - raw) / (raw[-1] - raw[0])
+    ours = NoiseSchedule.sigmoid(T)
+    np.testing.assert_allclose(ours.alpha_bar[:-1], levels[:-1], rtol=1e-10)
+    assert ours.beta[T] == pytest.approx(0.999)
+
+
+def test_one_minus_alpha_bar_1_keeps_its_digits():
+    """In float32, a cumulative product loses 1.7e-4 of it."""
+    schedule = NoiseSchedule.linear(1000)
+    assert float(1 - schedule.alpha_bar[1]) == pytest.approx(1e-4, rel=1e-10)
+
+
+def test_look_up():
+    schedule = NoiseSchedule.cosine(10)
+    t = torch.tensor([[0, 10], [3, 3]])
+    assert torch.equal(schedule.alpha_bar_at(t), schedule.alpha_bar[t])
+    for wrong in (-1, 11):
+        with pytest.raises(ValueError, match=rf"0\.\.10.*{wrong}"):
+            schedule.alpha_bar_at(torch.tensor([1, wrong]))
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (lambda: NoiseSchedule.linear(0), "T = 0"),
+        (lambda: NoiseSchedule.cosine(0), "T = 0"),
+        (lambda: NoiseSchedule.linear(10, beta_1=0.0), "beta_1 = 0.0"),
+        (lambda: NoiseSchedule.linear(10, beta_T=1.0), "beta_T = 1.0"),
+        (lambda: NoiseSchedule.cosine(10, beta_max=1.0), "beta_max = 1.0"),
+        (lambda: NoiseSchedule.cosine(10, s=-1.0), "s = -1.0"),
+        (lambda: NoiseSchedule(torch.tensor([0.1, 0.2])), r"beta\[0\]"),
+        (lambda: NoiseSchedule(torch.tensor([0.0, 1.0])), "strictly between"),
+        (lambda: NoiseSchedule(torch.zeros(1)), "shape"),
+        (lambda: timestep_pairs(10, 0), "steps = 0"),
+        (lambda: timestep_pairs(10, 11), "steps = 11"),
+        (lambda: timestep_pairs(10, 5, "leading"), "leading"),
+    ],
+)
+def test_bad_values_are_named(build, named):
+    with pytest.raises(ValueError, match=named):
+        build()
+
+
+@given(st.data(), st.integers(1, 1200), st.sampled_from(["trailing", "quadratic"]))
+def test_pairs_lead_from_T_to_0_in_strides(data, T, spacing):
+    steps = data.draw(st.integers(1, T))
+    pairs = timestep_pairs(T, steps, spacing)
+    assert len(pairs) == steps
+    assert pairs[0][0] == T
+    assert pairs[-1][1] == 0
+    assert all(t > s for t, s in pairs)
+    assert all(first[1] == second[0] for first, second in itertools.pairwise(pairs))
+
+
+def test_quadratic_strides_shrink():
+    strides = [t - s for t, s in timestep_pairs(1000, 10, "quadratic")]
+    assert strides == sorted(strides, reverse=True)
+    assert timestep_pairs(7) == [(t, t - 1) for t in range(7, 0, -1)]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 10, 50, 250, 1000])
+def test_trailing_pairs_equal_diffusers_shifted_by_one(steps):
+    other = DDIMScheduler(1000, timestep_spacing="trailing")
+    other.set_timesteps(steps)
+    assert [t for t, _ in timestep_pairs(1000, steps)] == (other.timesteps + 1).tolist()
+
+
+def test_cosine_offset_is_the_papers():
+    schedule = NoiseSchedule.cosine(1000)
+
+    def f(t):
+        return math.cos((t / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    assert float(schedule.alpha_bar[500]) == pytest.approx(f(500) / f(0), rel=1e-10)
