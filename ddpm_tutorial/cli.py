@@ -208,7 +208,8 @@ class Train:
         count = 100
         generator = torch.Generator().manual_seed(self.seed)
         label = _labels(record.ema, count, None)
-        images = sample(record.ema, count, "ddim", 25, generator=generator, label=label)
+        steps = min(25, record.ema.schedule.T)
+        images = sample(record.ema, count, "ddim", steps, generator=generator, label=label)
         save_sheet(self.out / "samples" / f"step-{record.step:06d}.png", images)
 
 
@@ -223,8 +224,8 @@ class Sample:
     (N, 28, 28)."""
     n: int = 100
     """How many digits."""
-    steps: int = 50
-    """How many steps for each batch of digits, 1..T: more take longer and look better."""
+    steps: int | None = None
+    """How many steps, 1..T: more take longer and look better. By default 50, or T if less."""
     sampler: Sampler = "ddim"
     """ddpm (ancestral), ddim or dpm++."""
     seed: int = 0
@@ -249,7 +250,7 @@ class Sample:
                 model.to(accelerator.device),
                 self.n,
                 self.sampler,
-                self.steps,
+                min(50, model.schedule.T) if self.steps is None else self.steps,
                 self.eta,
                 torch.Generator().manual_seed(self.seed),
                 progress=True,

@@ -1,0 +1,169 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from ddpm_tutorial import TutorialError, data, load_bundled, load_mnist
+from ddpm_tutorial.data import from_bytes, to_bytes
+from ddpm_tutorial.gaussian import is_on_256_levels
+
+RNG = np.random.default_rng(0)
+CONTENT = {
+    "train-images-idx3-ubyte": bytes(16) + RNG.bytes(3 * 784),
+    "train-labels-idx1-ubyte": bytes(8) + bytes([5, 0, 4]),
+    "t10k-images-idx3-ubyte": bytes(16) + RNG.bytes(2 * 784),
+    "t10k-labels-idx1-ubyte": bytes(8) + bytes([7, 2]),
+}
+
+
+def write_layout(root):
+    raw = Path(root) / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, content in CONTENT.items():
+        (raw / name).write_bytes(content)
+    return raw
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """A tiny stand-in for MNIST, an empty cache folder, and no folder named by the user."""
+
+    def entry(name):
+        return name, len(CONTENT[name]), hashlib.sha256(CONTENT[name]).hexdigest()
+
+    names = list(CONTENT)
+    files = {
+        "train": (entry(names[0]), entry(names[1])),
+        "test": (entry(names[2]), entry(names[3])),
+    }
+    monkeypatch.setattr(data, "FILES", files)
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(data.platformdirs, "user_cache_dir", lambda name: str(folder))
+    monkeypatch.delenv(data.DATA_VARIABLE, raising=False)
+    data._say_bundled_once.cache_clear()
+    return folder
+
+
+def set_download(monkeypatch, action):
+    calls = []
+
+    def download(root, download):
+        calls.append(root)
+        return action(root)
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", download)
+    return calls
+
+
+def no_network(root):
+    (Path(root) / "MNIST").mkdir()  # torchvision leaves such things behind
+    raise RuntimeError("Error downloading")
+
+
+def check_train(digits):
+    levels = np.frombuffer(CONTENT["train-images-idx3-ubyte"][16:], np.uint8).reshape(3, 1, 28, 28)
+    expected = torch.tensor(levels.astype(np.float64) / 127.5 - 1)
+    torch.testing.assert_close(digits.images.double(), expected, rtol=0, atol=1e-7)
+    assert digits.labels.tolist() == [5, 0, 4]
+
+
+def test_bundled_digits():
+    train, test = load_bundled("train"), load_bundled("test")
+    assert train.images.shape == (4000, 1, 28, 28)
+    assert test.images.shape == (1000, 1, 28, 28)
+    for digits in (train, test):
+        assert digits.images.dtype == torch.float32
+        assert digits.labels.dtype == torch.int64
+        assert is_on_256_levels(digits.images)
+        assert (digits.images.amin((1, 2, 3)) == -1).all()
+        tens = digits.labels.view(-1, 10).sort(1).values
+        assert (tens == torch.arange(10)).all()
+    rows = {row.numpy().tobytes() for row in train.images}
+    assert len(rows) == 4000
+    assert not any(row.numpy().tobytes() in rows for row in test.images)
+
+
+def test_bytes_are_rounded_not_truncated():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(from_bytes(levels)), levels)
+    nudged = from_bytes(levels) - 0.4 / 127.5
+    assert torch.equal(to_bytes(nudged), levels)
+    assert to_bytes(torch.tensor([-1.5, 1.5])).tolist() == [0, 255]
+
+
+def test_a_named_folder_is_read(cache, tmp_path, monkeypatch):
+    calls = set_download(monkeypatch, no_network)
+    write_layout(tmp_path / "mine")
+    check_train(load_mnist("train", tmp_path / "mine"))
+    monkeypatch.setenv(data.DATA_VARIABLE, str(tmp_path / "mine"))
+    check_train(load_mnist("train"))
+    assert load_mnist("test").labels.tolist() == [7, 2]
+    assert not calls
+
+
+def test_a_named_folder_without_the_files_is_an_error(cache, tmp_path, monkeypatch):
+    with pytest.raises(TutorialError, match=r"train-images-idx3-ubyte does not exist.*root"):
+        load_mnist("train", tmp_path)
+    monkeypatch.setenv(data.DATA_VARIABLE, str(tmp_path))
+    with pytest.raises(TutorialError, match=data.DATA_VARIABLE):
+        load_mnist("train")
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[:-1] + bytes([c[-1] ^ 1])])
+def test_a_damaged_file_is_named(cache, tmp_path, damage):
+    raw = write_layout(tmp_path / "mine")
+    name = "train-images-idx3-ubyte"
+    (raw / name).write_bytes(damage(CONTENT[name]))
+    with pytest.raises(TutorialError, match=f"{name} is damaged"):
+        load_mnist("train", tmp_path / "mine")
+    assert (raw / name).exists()
+
+
+def test_downloads_once_into_the_cache(cache, monkeypatch):
+    calls = set_download(monkeypatch, write_layout)
+    check_train(load_mnist("train"))
+    check_train(load_mnist("train"))
+    assert load_mnist("test").labels.tolist() == [7, 2]
+    assert len(calls) == 1
+    assert [path.name for path in cache.iterdir()] == ["MNIST"]
+
+
+def test_a_damaged_file_in_the_cache_is_removed_and_fetched_again(cache, monkeypatch):
+    calls = set_download(monkeypatch, write_layout)
+    name = "train-labels-idx1-ubyte"
+    bad = write_layout(cache) / name
+    bad.write_bytes(CONTENT[name][:-1])
+    with pytest.raises(TutorialError, match=rf"{name} is damaged.*removed"):
+        load_mnist("train")
+    assert not bad.exists()
+    check_train(load_mnist("train"))
+    assert len(calls) == 1
+
+
+def test_a_damaged_download_leaves_nothing_behind(cache, monkeypatch):
+    def damaged(root):
+        (write_layout(root) / "t10k-labels-idx1-ubyte").write_bytes(b"error page")
+
+    set_download(monkeypatch, damaged)
+    with pytest.raises(TutorialError, match="t10k-labels-idx1-ubyte is damaged"):
+        load_mnist("train")
+    assert not list(cache.iterdir())
+
+
+def test_with_no_network_the_bundled_digits_stand_in_and_say_so_once(cache, monkeypatch, capsys):
+    set_download(monkeypatch, no_network)
+    assert torch.equal(load_mnist("train").images, load_bundled("train").images)
+    assert len(load_mnist("test").images) == 1000
+    said = capsys.readouterr().err
+    assert said.count("5,000 real MNIST digits") == 1
+    assert said.count("\n") == 1
+    assert not list(cache.iterdir())
+
+
+def test_an_unknown_split_is_refused():
+    for load in (load_mnist, load_bundled):
+        with pytest.raises(ValueError, match=r'"valid".*train, test'):
+            load("valid")

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ddpm_tutorial.plotting import digit_sheet, draw_digits, draw_loss, save_sheet
+
+
+def constant_images(*levels):
+    return torch.stack([torch.full((1, 2, 3), level / 127.5 - 1) for level in levels])
+
+
+def test_sheet_by_hand():
+    sheet = digit_sheet(constant_images(10, 20, 255), columns=2, gap=1)
+    expected = np.zeros((5, 7), dtype=np.uint8)
+    expected[:2, :3], expected[:2, 4:], expected[3:, :3] = 10, 20, 255
+    assert np.array_equal(sheet, expected)
+
+
+def test_sheet_is_as_square_as_it_gets():
+    assert digit_sheet(torch.zeros(100, 1, 28, 28)).shape == (298, 298)
+
+
+def test_other_shapes_are_refused():
+    for wrong in (torch.zeros(28, 28), torch.zeros(0, 1, 28, 28), torch.zeros(2, 3, 4, 4)):
+        with pytest.raises(ValueError, match=r"expected \(N, 1, H, W\)"):
+            digit_sheet(wrong)
+
+
+def test_saved_sheet_can_be_read(tmp_path):
+    save_sheet(tmp_path / "sheet.png", constant_images(0, 128), zoom=2)
+    picture = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert picture.shape == (4, 16)
+    assert (picture[:, -6:] == 128).all()
+
+
+def test_drawings_are_labelled():
+    digits, loss = Figure().subplots(1, 2)
+    draw_digits(digits, constant_images(1, 2), title="two")
+    assert digits.get_title() == "two"
+    draw_loss(loss, [1.0, 0.5, 0.25, 0.25], window=2)
+    assert loss.get_xlabel() == "training step"
+    np.testing.assert_allclose(loss.lines[1].get_ydata(), [0.75, 0.375, 0.25])
+    np.testing.assert_allclose(loss.lines[1].get_xdata(), [2, 3, 4])
