@@ -76,7 +76,10 @@ class TrainingRecord:
 
 
 class TrainingState:
-    """All that a training run would need to go on as if it had never stopped."""
+    """All that a training run would need to go on as if it had never stopped.
+
+    Dropout is the exception: it draws from torch's global generator, which is not held here.
+    """
 
     def __init__(self, model: DDPM, config: TrainingConfig, device: torch.device) -> None:
         self.model = model.to(device).train()
