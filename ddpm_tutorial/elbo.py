@@ -89,7 +89,9 @@ def elbo_terms(
             reconstruction = model.decoder_log_prob(x0, mean, log_variance)
         else:
             denoising.append(posterior_kl(schedule, x0, x_t, t, mean, log_variance))
-    return ElboTerms(_prior_kl(model, x0), torch.stack(denoising, 1), reconstruction, x0[0].numel())
+    return ElboTerms(
+        _prior_kl(model, x0), _side_by_side(denoising, x0), reconstruction, x0[0].numel()
+    )
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,10 @@ class ThreeTermElbo:
 def three_term_elbo(
     model: ReverseProcess, x0: Tensor, generator: torch.Generator | None = None
 ) -> ThreeTermElbo:
-    """The bound in its high-variance form, from one path x_1..x_T for each x0 (B, ...).
+    """The bound in the form whose terms vary most, from one path x_1..x_T for each x0 (B, ...).
 
-    The same expectation as `elbo_terms`, with far more spread: each consistency term is
+    The same expectation as `elbo_terms`, but each term has far more spread (their sum
+    need not: along one path the errors cancel). A consistency term is
     ln p(x_t | x_{t+1}) - ln q(x_t | x_{t-1}) along the path. The average of such a term over the
     path is often written as -KL(q(x_t | x_{t-1}) || p(x_t | x_{t+1})); that would hold only if x_t
     were independent of x_{t+1} given x_{t-1}, which it is not, so the logarithms stand here as
@@ -138,7 +141,12 @@ def three_term_elbo(
         log_q = normal_log_prob(x_next, q_mean, q_variance.log()).flatten(1).sum(1)
         x_t = x_next
     prior_matching = -kl_normal(q_mean, q_variance.log(), *model.prior(x_t)).flatten(1).sum(1)
-    return ThreeTermElbo(reconstruction, prior_matching, torch.stack(consistency, 1))
+    return ThreeTermElbo(reconstruction, prior_matching, _side_by_side(consistency, x0))
+
+
+def _side_by_side(terms: list[Tensor], x0: Tensor) -> Tensor:
+    """One column for each term, (B, len(terms)); with T = 1 there is none."""
+    return torch.stack(terms, 1) if terms else x0.new_zeros(len(x0), 0)
 
 
 def _check_levels(model: ReverseProcess, x0: Tensor) -> None:

@@ -22,6 +22,8 @@ def measure_bound(
     one image there is no standard error, and it is given as nan. Takes T network evaluations for
     each image.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size = {batch_size}: it must be at least 1")
     rows: dict[str, list[Tensor]] = {
         "total": [],
         "prior": [],

@@ -59,8 +59,8 @@ class GaussianMixture:
         To the variance of q(x_{t-1} | x_t, x_0) comes what x_0, unknown, adds.
         """
         x0_mean, x0_variance = self._x0_moments(x_t, t)
-        mean, variance = q_posterior(self.schedule, x0_mean, x_t, t)
-        zeros = torch.zeros_like(x_t)
+        mean, variance = q_posterior(self.schedule, x0_mean, x_t.double(), t)
+        zeros = torch.zeros_like(x0_mean)
         weight_x0, _ = q_posterior(self.schedule, zeros + 1, zeros, t)
         return mean, (variance + weight_x0.square() * x0_variance).log()
 
@@ -84,7 +84,8 @@ class GaussianMixture:
     def _x0_moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of x_0 given x_t."""
         responsibilities = self._component_log_probs(x_t, t).softmax(-1)
-        x, alpha_bar = x_t[..., None], match(self.schedule.alpha_bar_at(t), x_t[..., None])
+        x = x_t[..., None].double()  # 1 - alpha_bar keeps its digits only in float64
+        alpha_bar = match(self.schedule.alpha_bar_at(t), x)
         spread = alpha_bar * self.variances + 1 - alpha_bar
         gain = alpha_bar.sqrt() * self.variances / spread
         means = self.means + gain * (x - alpha_bar.sqrt() * self.means)
@@ -95,7 +96,8 @@ class GaussianMixture:
 
     def _component_log_probs(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Ln of weight times density of each component at x_t, (B, ..., K)."""
-        x, alpha_bar = x_t[..., None], match(self.schedule.alpha_bar_at(t), x_t[..., None])
+        x = x_t[..., None].double()  # 1 - alpha_bar keeps its digits only in float64
+        alpha_bar = match(self.schedule.alpha_bar_at(t), x)
         variance = alpha_bar * self.variances + 1 - alpha_bar
         return self.weights.log() + normal_log_prob(
             x, alpha_bar.sqrt() * self.means, variance.log()

@@ -226,3 +226,31 @@ def test_bits_per_dimension(nats, dimensions):
 def test_bound_uses_every_part_with_its_sign():
     terms = ElboTerms(torch.tensor([1.0]), torch.tensor([[2.0, 3.0]]), torch.tensor([-4.0]), 5)
     assert float(terms.bound()) == -10
+
+
+@pytest.mark.parametrize("T", [1, 2, 30])
+def test_the_three_terms_on_every_single_path_of_gaussian_data(T):
+    """With ln p(x_T) - ln q(x_T | x_{T-1}) for its average, the bound is ln p(x_0) on any path."""
+    model = gaussian(NoiseSchedule.cosine(T), true_prior=True)
+    x0 = X0[:, None].repeat(20, 1)
+    three = three_term_elbo(model, x0, torch.Generator().manual_seed(7))
+    generator, x_t = torch.Generator().manual_seed(7), x0  # walk the same path again
+    for step in range(1, T + 1):
+        mean, variance = q_transition(model.schedule, x_t, torch.full((60,), step))
+        x_t = mean + variance.sqrt() * torch.randn(60, 1, generator=generator, dtype=torch.float64)
+    prior_mean, prior_log_variance = model.prior(x_t)
+    log_p = Normal(prior_mean, (0.5 * prior_log_variance).exp()).log_prob(x_t)
+    log_ratio = (log_p - Normal(mean, variance.sqrt()).log_prob(x_t))[:, 0]
+    assert three.consistency.shape == (60, T - 1)
+    torch.testing.assert_close(
+        three.bound() - three.prior_matching + log_ratio,
+        model.log_prob(x0, torch.zeros(60, dtype=torch.int64)),
+        rtol=0,
+        atol=1e-9,
+    )
+
+
+def test_one_step_has_no_denoising_term_and_a_tight_bound():
+    model = gaussian(NoiseSchedule.cosine(1), true_prior=True)
+    log_prob = model.log_prob(X0[:, None], torch.zeros(3, dtype=torch.int64))
+    torch.testing.assert_close(expected_bound(model, X0), log_prob, rtol=0, atol=1e-9)

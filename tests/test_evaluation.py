@@ -52,3 +52,8 @@ def test_one_image_has_no_standard_error():
     ]
     assert math.isfinite(total)
     assert math.isnan(error)
+
+
+def test_an_impossible_batch_size_is_refused():
+    with pytest.raises(ValueError, match="batch_size = 0: it must be at least 1"):
+        measure_bound(MODEL, torch.zeros(1, 1), batch_size=0)

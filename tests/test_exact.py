@@ -79,3 +79,13 @@ def test_true_prior_has_the_moments_of_x_T():
 def test_bad_mixtures_are_refused(weights, means, variances, named):
     with pytest.raises(ValueError, match=named):
         GaussianMixture(SCHEDULE, weights, means, variances)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_data_in_low_precision_do_not_spoil_the_coefficients(dtype):
+    model = GaussianMixture(NoiseSchedule.linear(), [0.3, 0.7], [-0.6, 0.5], [0.01, 0.04])
+    x = torch.tensor([[-0.5], [0.25], [0.75]], dtype=dtype)
+    for function in (model.log_prob, model.denoise, model.p_reverse):
+        torch.testing.assert_close(
+            function(x, at(1, x)), function(x.double(), at(1, x)), rtol=1e-12, atol=0
+        )

@@ -165,3 +165,19 @@ def test_noise_is_normal_and_comes_from_the_generator():
     assert abs(float(first.mean())) < 4 / 4000**0.5
     assert abs(float(first.var()) - 1) < 4 * (2 / 4000) ** 0.5
     assert abs(float((first**4).mean()) - 3) < 4 * (96 / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_variances_are_exact_until_they_are_cast(dtype):
+    """In bfloat16 1 - alpha_bar_1 would be 0; in float32 it would be off by 1.7e-4."""
+    schedule, one = NoiseSchedule.linear(), torch.ones(1, 1, dtype=dtype)
+    rounding = {torch.float32: 1e-7, torch.bfloat16: 4e-3}[dtype]
+    beta_1, beta_2 = 1e-4, 1e-4 + 0.0199 / 999
+    beta_tilde_2 = beta_1 * beta_2 / (beta_1 + beta_2 - beta_1 * beta_2)
+    for ours, exact in [
+        (q_marginal(schedule, one, torch.tensor([1]))[1], beta_1),
+        (q_transition(schedule, one, torch.tensor([2]))[1], beta_2),
+        (q_posterior(schedule, one, one, torch.tensor([2]))[1], beta_tilde_2),
+    ]:
+        assert ours.dtype == dtype
+        assert float(ours) == pytest.approx(exact, rel=rounding, abs=0)
