@@ -86,7 +86,6 @@ def test_gap_of_a_mixture_is_positive_and_shrinks_with_T():
 
 
 def test_three_terms_and_kl_terms_estimate_the_same_bound():
-    """And the KL form with far less spread, which is why it is used."""
     generator = torch.Generator().manual_seed(1)
     model = GaussianMixture(NoiseSchedule.cosine(30), [0.3, 0.7], [-0.6, 0.5], [0.01, 0.04])
     x0 = torch.full((20_000, 1), 0.4, dtype=torch.float64)
