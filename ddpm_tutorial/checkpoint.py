@@ -33,8 +33,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     header = {
         "config": json.dumps(dataclasses.asdict(checkpoint.config)),
         "details": json.dumps(checkpoint.details),
-        "sha256": _digest(tensors),
     }
+    header["sha256"] = _digest(tensors, header)
     write_atomically(Path(path), safetensors.torch.save(tensors, metadata=header))
 
 
@@ -45,6 +45,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     written, or not one of ours.
     """
     path = Path(path)
+    if path.is_dir():
+        raise TutorialError(f"{path} is a folder: name a file in it, such as model.safetensors")
     if not path.is_file():
         raise TutorialError(f"{path} does not exist: name a checkpoint that train wrote")
     try:
@@ -57,9 +59,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         ) from None
     if not {"config", "details", "sha256"} <= header.keys():
         raise TutorialError(f"{path} was not written by ddpm_tutorial: its header has no config")
-    if header["sha256"] != _digest(tensors):
+    if header["sha256"] != _digest(tensors, header):
         raise TutorialError(
-            f"{path} is damaged: its checksum does not match its tensors. Copy it again, or train "
+            f"{path} is damaged: its checksum does not match its content. Copy it again, or train "
             f"anew"
         )
     try:
@@ -88,6 +90,13 @@ def load_model(path: str | Path) -> DDPM:
     checkpoint = load_checkpoint(path)
     with torch.random.fork_rng(devices=[]):  # building draws initial weights; leave no trace
         model = checkpoint.config.build()
+    wanted, found = model.state_dict().keys(), checkpoint.tensors.keys()
+    if wanted != found:
+        raise TutorialError(
+            f"{path} does not fit its own configuration: {len(wanted - found)} tensors are missing "
+            f"and {len(found - wanted)} are not known. Name a model.safetensors that train wrote; "
+            f"a state.safetensors serves to --resume only"
+        )
     try:
         model.load_state_dict(checkpoint.tensors)
     except RuntimeError as error:
@@ -109,9 +118,9 @@ def load_pretrained(name: str = "mnist") -> DDPM:
     return load_model(ASSETS / f"{name}.safetensors")
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values, in order of name."""
-    digest = hashlib.sha256()
+def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+    """SHA-256 over configuration and details, and each tensor's name, type, shape and values."""
+    digest = hashlib.sha256(f"{header['config']}\n{header['details']}\n".encode())
     for name in sorted(tensors):
         value = tensors[name].contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,12 @@ from ddpm_tutorial.checkpoint import (
     load_model,
     load_pretrained,
     save_checkpoint,
-    save_model,
 )
 from ddpm_tutorial.data import load_mnist, to_bytes
 from ddpm_tutorial.ddpm import DDPM, DDPMConfig, Predicts
 from ddpm_tutorial.errors import TutorialError
 from ddpm_tutorial.evaluation import measure_bound
-from ddpm_tutorial.files import check_parent, write_atomically
+from ddpm_tutorial.files import check_file, check_parent, write_atomically
 from ddpm_tutorial.plotting import save_sheet
 from ddpm_tutorial.sampling import Sampler, sample
 from ddpm_tutorial.training import TrainingConfig, TrainingRecord, make_accelerator, train
@@ -128,6 +128,11 @@ class Train:
                     with accelerator.autocast():
                         self._draw(record)
         if record is None:
+            assert saved is not None
+            path = self.out / MODEL_FILE
+            # Behind where the run was killed between the two files of its last save.
+            if not path.exists() or load_checkpoint(path).details != saved.details:
+                self._save_model(saved)
             print(f"The run in {self.out} is already finished.", file=sys.stderr)
             return
         if record.step % self.save_every:
@@ -148,15 +153,27 @@ class Train:
                 )
             return None
         if not state_path.exists():
+            if (self.out / MODEL_FILE).exists():
+                raise TutorialError(
+                    f"{self.out} holds {MODEL_FILE} but no {STATE_FILE} to go on from: choose "
+                    f"another --out, which starts at step 0"
+                )
             return None
         saved = load_checkpoint(state_path)
+        if "settings" not in saved.details or "generator" not in saved.tensors:
+            raise TutorialError(
+                f"{state_path} is no training state: copy the {STATE_FILE} of the run there, or "
+                f"choose another --out"
+            )
         for name, default in _settings(Train(self.out)).items():
             given, stored = getattr(self, name), saved.details["settings"][name]
             stored = tuple(stored) if isinstance(stored, list) else stored
-            if given not in (default, stored):
+            option = "T" if name == "diffusion_steps" else name.replace("_", "-")
+            if given != stored and (given != default or _is_on_command_line(option)):
                 raise TutorialError(
-                    f"the run in {self.out} has {name} = {stored}, not {given}: leave "
-                    f"--{name.replace('_', '-')} out to go on with it, or choose another --out"
+                    f"--{option}: the run in {self.out} has "
+                    f"{'none' if stored is None else stored}, not {given}. Leave "
+                    f"--{option} out to go on with it, or choose another --out"
                 )
             setattr(self, name, stored)
         return saved
@@ -201,8 +218,19 @@ class Train:
             "seconds": round(record.seconds, 1),
             "torch": torch.__version__,
         }
-        save_model(self.out / MODEL_FILE, record.ema, config, details)
-        save_checkpoint(self.out / STATE_FILE, Checkpoint(config, record.state.tensors(), details))
+        # The state first: weights without a state could not be gone on with.
+        state = Checkpoint(config, record.state.tensors(), details)
+        save_checkpoint(self.out / STATE_FILE, state)
+        self._save_model(state)
+
+    def _save_model(self, state: Checkpoint) -> None:
+        """Write the averaged weights that a training state holds."""
+        weights = {
+            name.removeprefix("ema."): value
+            for name, value in state.tensors.items()
+            if name.startswith("ema.")
+        }
+        save_checkpoint(self.out / MODEL_FILE, state._replace(tensors=weights))
 
     def _draw(self, record: TrainingRecord) -> None:
         count = 100
@@ -241,7 +269,7 @@ class Sample:
         """Sample and write; raises TutorialError or ValueError with the remedy."""
         if self.out.suffix not in (".png", ".npz"):
             raise ValueError(f'out = "{self.out}": the name must end in .png or .npz')
-        check_parent(self.out)
+        check_file(self.out)
         model = _load(self.checkpoint)
         label = _labels(model, self.n, self.digit)
         accelerator = make_accelerator()
@@ -284,13 +312,15 @@ class Evaluate:
     def run(self) -> None:
         """Measure and print; raises TutorialError or ValueError with the remedy."""
         if self.json is not None:
-            check_parent(self.json)
+            check_file(self.json)
+            if self.json.resolve() == Path(self.checkpoint).resolve():
+                raise ValueError(f"json = {self.json}: that is the checkpoint. Choose another name")
         model = _load(self.checkpoint)
         if model.num_classes:
             raise TutorialError("evaluate measures models without labels only, so far")
         images = load_mnist("test", self.data).images
         if not 1 <= self.n <= len(images):
-            raise ValueError(f"n = {self.n}: there are {len(images)} test images")
+            raise ValueError(f"n = {self.n}: choose 1..{len(images)}, of that many test images")
         accelerator = make_accelerator()
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(images), generator=generator)[: self.n]
@@ -309,7 +339,8 @@ class Evaluate:
                 "n": self.n,
                 "seed": self.seed,
                 "bits_per_dim": {
-                    name: {"mean": mean, "standard_error": error}
+                    # Of one image there is no error, and JSON knows no nan.
+                    name: {"mean": mean, "standard_error": None if math.isnan(error) else error}
                     for name, (mean, error) in figures.items()
                 },
             }
@@ -335,6 +366,12 @@ def _settings(command: Train) -> dict[str, Any]:
     """The options of `command` that make its result what it is."""
     values = dataclasses.asdict(command)
     return {name: value for name, value in values.items() if name not in NOT_SETTINGS}
+
+
+def _is_on_command_line(option: str) -> bool:
+    """Whether the user wrote the option; its value alone cannot tell where it is the default."""
+    words = {word.split("=")[0].replace("_", "-") for word in sys.argv}
+    return not words.isdisjoint({f"--{option}", f"--no-{option}"})
 
 
 def _load(checkpoint: str) -> DDPM:

@@ -72,14 +72,19 @@ def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
     named = root or os.environ.get(DATA_VARIABLE)
     if named:
         folder = Path(named).expanduser()
-        source = "root" if root else f"${DATA_VARIABLE}"
         for name, _, _ in FILES[split]:
             if not (path := folder / "MNIST" / "raw" / name).is_file():
-                raise TutorialError(
-                    f"{path} does not exist. {source} must name a folder with MNIST in "
-                    f"torchvision's layout; leave {source} out to have MNIST downloaded"
+                source, remedy = (
+                    (folder, "name no folder") if root else (f"${DATA_VARIABLE}", "unset it")
                 )
-        return _read(folder, split)
+                raise TutorialError(
+                    f"{path} does not exist. {source} must be a folder with MNIST in torchvision's "
+                    f"layout; {remedy} to have MNIST downloaded"
+                )
+        try:
+            return _read(folder, split)
+        except DamagedFile as error:
+            raise TutorialError(f"{error}. Copy it again, from where it is whole") from None
 
     cache = Path(platformdirs.user_cache_dir("ddpm_tutorial"))
     if not all((cache / "MNIST" / "raw" / name).is_file() for name, _, _ in FILES[split]):
@@ -161,7 +166,13 @@ def _download(cache: Path) -> None:
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             torchvision.datasets.MNIST(scratch, download=True)
             for split in get_args(Split):
-                _read(Path(scratch), split)
+                try:
+                    _read(Path(scratch), split)
+                except DamagedFile as error:
+                    raise TutorialError(
+                        f"the download of MNIST failed: {error.path.name} arrived damaged. It was "
+                        f"removed: run again to download it anew"
+                    ) from None
             shutil.rmtree(cache / "MNIST", ignore_errors=True)
             os.replace(Path(scratch) / "MNIST", cache / "MNIST")
     finally:

@@ -1,5 +1,6 @@
 """Writing files so that a crash or a full disk leaves the old one whole."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -13,6 +14,13 @@ def check_parent(path: Path) -> None:
         raise TutorialError(f"the folder {folder} does not exist: create it, or choose another")
     if not os.access(folder, os.W_OK):
         raise TutorialError(f"the folder {folder} cannot be written to: choose another")
+
+
+def check_file(path: Path) -> None:
+    """As `check_parent`, and raise TutorialError where `path` itself is a folder."""
+    check_parent(path)
+    if path.is_dir():
+        raise TutorialError(f"{path} is a folder: give the name of a file in it")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -29,7 +37,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the disk's first complaint is the one to report
+            part.unlink()
         kept = " The file that was there before is intact." if path.exists() else ""
         raise TutorialError(
             f"could not write {path} ({len(content) / 1e6:.1f} MB): {error.strerror}. Free some "

@@ -51,8 +51,8 @@ class TrainingConfig:
             "max_gradient_norm",
         ):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} = {value}: it must be greater than 0")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} = {value}: it must be greater than 0, and finite")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay = {self.ema_decay}: it must lie in [0, 1)")
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ddpm_tutorial import cli, files, load_bundled, load_model
-from ddpm_tutorial.checkpoint import load_checkpoint
+from ddpm_tutorial.checkpoint import ASSETS, load_checkpoint
 from ddpm_tutorial.data import Digits
 
 TINY = ["--channels", "16", "--batch-size", "4", "--T", "10"]
@@ -29,12 +29,13 @@ def run(*arguments):
     return 0
 
 
+def fifty(split, root=None):
+    return Digits(*(part[:50] for part in load_bundled(split)))
+
+
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch):
-    def load(split, root=None):
-        return Digits(*(part[:50] for part in load_bundled(split)))
-
-    monkeypatch.setattr(cli, "load_mnist", load)
+    monkeypatch.setattr(cli, "load_mnist", fifty)
     monkeypatch.setattr(sys, "argv", [])
 
 
@@ -43,7 +44,7 @@ def trained(tmp_path_factory):
     """A finished run of six steps."""
     out = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "load_mnist", lambda split, root=None: load_bundled(split))
+        patch.setattr(cli, "load_mnist", fifty)
         patch.setattr(sys, "argv", [])
         assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 0
     return out
@@ -53,13 +54,26 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def check_same_run(one, other):
+    """Bit for bit, but for the time that it took."""
+    for name in ("model.safetensors", "state.safetensors"):
+        first, second = (load_checkpoint(folder / name) for folder in (one, other))
+        assert first.tensors.keys() == second.tensors.keys()
+        for key in first.tensors.keys() - {"seconds"}:
+            assert torch.equal(first.tensors[key], second.tensors[key]), key
+
+
 def refused(capsys, *arguments):
     """The one message of a command that must fail with status 2 and without a trace."""
     capsys.readouterr()
     assert run(*arguments) == 2
     captured = capsys.readouterr()
-    message = captured.err + captured.out
-    assert "Traceback" not in message
+    assert not captured.out
+    assert "Traceback" not in captured.err
+    *bar, message = captured.err.strip().splitlines()
+    assert message.startswith("error: ")
+    assert not any("error" in line for line in bar)
+    assert len(message) < 600
     return message
 
 
@@ -75,6 +89,26 @@ def test_train_leaves_weights_state_and_pictures(trained):
     assert int(state.tensors["step"]) == state.details["step"] == 6
     for name, value in model.state_dict().items():
         assert torch.equal(value, state.tensors[f"ema.{name}"])
+
+
+def test_saves_and_draws_as_often_as_asked(tmp_path, monkeypatch):
+    out, saved = tmp_path / "run", []
+    original = cli.save_checkpoint
+
+    def save(path, checkpoint):
+        original(path, checkpoint)
+        saved.append((path.name, checkpoint.details["step"]))
+
+    monkeypatch.setattr(cli, "save_checkpoint", save)
+    often = ["--save-every", 2, "--sample-every", 3]
+    assert run("train", "--out", out, "--steps", 5, *often, *TINY) == 0
+    steps = {step for _, step in saved}
+    assert steps == {2, 4, 5}
+    assert saved.count(("state.safetensors", 4)) == saved.count(("model.safetensors", 4)) == 1
+    assert sorted(path.name for path in (out / "samples").iterdir()) == [
+        "step-000003.png",
+        "step-000005.png",
+    ]
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
@@ -95,6 +129,10 @@ def test_sample_writes_a_sheet(trained, tmp_path):
     base = ["sample", "--checkpoint", trained / "model.safetensors"]
     assert run(*base, "--n", 9, "--steps", 2, "--out", out) == 0
     assert Image.open(out).size == (176, 176)
+    picture = np.asarray(Image.open(out))[::2, ::2]
+    assert run(*base, "--n", 9, "--steps", 2, "--out", tmp_path / "array.npz") == 0
+    array = np.load(tmp_path / "array.npz")["images"]
+    assert np.array_equal(picture[30:58, 60:88], array[5])  # second row, third column
 
 
 def test_evaluate_prints_and_writes_the_same_figures(trained, tmp_path, capsys):
@@ -109,15 +147,47 @@ def test_evaluate_prints_and_writes_the_same_figures(trained, tmp_path, capsys):
         assert f"{name:15} {figure['mean']:8.4f} +- {figure['standard_error']:.4f}" in printed
     total = sum(parts[name]["mean"] for name in ("prior", "denoising", "reconstruction"))
     assert parts["total"]["mean"] == pytest.approx(total)
+    assert run(*base, "--n", 5) == 0
+    assert capsys.readouterr().out == printed
+    assert run(*base, "--n", 5, "--seed", 1) == 0
+    assert capsys.readouterr().out != printed
+
+
+def test_evaluate_draws_its_images_from_all(trained, monkeypatch):
+    """Not the first n: data sets are often sorted."""
+    seen = []
+
+    def measure(model, images, generator, progress):
+        seen.append(images)
+        return {}
+
+    monkeypatch.setattr(cli, "measure_bound", measure)
+    assert run("evaluate", "--checkpoint", trained / "model.safetensors", "--n", 20) == 0
+    images = load_bundled("test").images[:50]
+    found = [int((images == row).flatten(1).all(1).nonzero()[0]) for row in seen[0]]
+    assert len(set(found)) == 20
+    assert max(found) >= 20
+
+
+def test_the_error_of_one_image_is_null_in_json(trained, tmp_path):
+    out = tmp_path / "figures.json"
+    base = ["evaluate", "--checkpoint", trained / "model.safetensors"]
+    assert run(*base, "--n", 1, "--json", out) == 0
+    figures = json.loads(out.read_text(), parse_constant=pytest.fail)
+    assert figures["bits_per_dim"]["total"]["standard_error"] is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["train", "--steps", "9"], "already holds a run"),
-        (["train", "--resume", "--channels", "32"], "channels = (16,), not (32,)"),
-        (["train", "--resume", "--steps", "9"], "steps = 6, not 9"),
-        (["train", "--resume", "--predicts", "eps"], "predicts = v, not eps"),
+        (["train", "--resume", "--channels", "32"], "has (16,), not (32,). Leave --channels out"),
+        (["train", "--resume", "--steps", "9"], "has 6, not 9. Leave --steps out"),
+        (["train", "--resume", "--predicts", "eps"], "has v, not eps"),
+        (["train", "--resume", "--minutes", "3"], "has none, not 3.0. Leave --minutes out"),
+        # The default, if the user writes it, is as good a contradiction as any other value.
+        (["train", "--resume", "--T", "1000"], "has 10, not 1000. Leave --T out"),
+        (["train", "--resume", "--batch_size=32"], "has 4, not 32. Leave --batch-size out"),
     ],
 )
 def test_a_run_is_never_overwritten(trained, capsys, arguments, named):
@@ -136,6 +206,61 @@ def test_a_damaged_state_is_named_and_nothing_is_lost(trained, tmp_path, capsys,
         capsys, "train", "--out", tmp_path / "run", "--resume"
     )
     assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("other", ["model.safetensors", "shipped"])
+def test_a_file_that_is_no_state_is_refused(trained, tmp_path, capsys, other):
+    (tmp_path / "run").mkdir()
+    source = ASSETS / "mnist.safetensors" if other == "shipped" else trained / other
+    (tmp_path / "run" / "state.safetensors").write_bytes(source.read_bytes())
+    before = contents(tmp_path / "run")
+    assert "is no training state" in refused(capsys, "train", "--out", tmp_path / "run", "--resume")
+    assert contents(tmp_path / "run") == before
+
+
+def test_weights_without_a_state_are_not_overwritten(trained, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    weights = (trained / "model.safetensors").read_bytes()
+    (tmp_path / "run" / "model.safetensors").write_bytes(weights)
+    again = ["train", "--out", tmp_path / "run", "--resume", "--steps", 1, *TINY]
+    message = refused(capsys, *again)
+    assert "no state.safetensors to go on from" in message
+    assert contents(tmp_path / "run") == {"model.safetensors": weights}
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_run_killed_between_the_files_of_its_last_save_gets_its_weights(trained, tmp_path, old):
+    out = tmp_path / "run"
+    if old:
+        assert run("train", "--out", out, "--steps", 1, *TINY) == 0
+    else:
+        out.mkdir()
+    (out / "state.safetensors").write_bytes((trained / "state.safetensors").read_bytes())
+    assert run("train", "--out", out, "--resume") == 0
+    check_same_run(trained, out)
+    assert load_checkpoint(out / "model.safetensors").details["step"] == 6
+
+
+def test_stopped_by_hand_and_resumed_ends_with_the_same_bits(
+    trained, tmp_path, capsys, monkeypatch
+):
+    original = cli.train
+
+    def stopped(*arguments, **options):
+        for record in original(*arguments, **options):
+            yield record
+            if record.step == 5:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", stopped)
+    out = tmp_path / "run"
+    assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 130
+    assert "goes on with --resume" in capsys.readouterr().err
+    assert load_checkpoint(out / "state.safetensors").details["step"] == 4
+    monkeypatch.setattr(cli, "train", original)
+    # The same digits as `trained` has; no setting is given again.
+    assert run("train", "--out", out, "--resume") == 0
+    check_same_run(trained, out)
 
 
 def test_resuming_a_finished_run_changes_nothing(trained, capsys):
@@ -158,24 +283,66 @@ def test_resume_with_nothing_to_resume_starts_and_says_so(tmp_path, capsys):
         ("train --out {tmp}/no/where", "no does not exist: create it"),
         ("train --out {tmp}/a --steps 5 --minutes 1", "steps = 5, minutes = 1.0"),
         ("train --out {tmp}/a --steps 0", "steps = 0"),
+        ("train --out {tmp}/a --minutes nan", "minutes = nan"),
+        ("train --out {tmp}/a --minutes inf", "minutes = inf"),
+        ("train --out {tmp}/a --T 1", "T = 1"),
+        ("train --out {run} --steps 1", "cannot make"),
         ("train --out {tmp}/a --channels 12", "channels = (12,)"),
         ("train --out {tmp}/a --save-every 0", "save_every = 0"),
         ("train --out {tmp}/a --learning-rate -1", "learning_rate = -1.0"),
         ("sample --checkpoint {run} --out {tmp}/a.jpg", "must end in .png or .npz"),
         ("sample --checkpoint {run} --out {tmp}/no/a.png", "no does not exist"),
+        ("sample --checkpoint {run} --out {tmp}/sub.png", "sub.png is a folder"),
+        ("sample --checkpoint {tmp} --out {tmp}/a.png", "is a folder: name a file in it"),
+        ("sample --checkpoint {state} --out {tmp}/a.png", "serves to --resume only"),
+        ("sample --checkpoint {run} --out {tmp}/a.png --sampler ddpm --eta 1", "eta = 1.0 goes"),
+        ("sample --checkpoint {run} --out {tmp}/a.png --variance small", 'variance = "small" goes'),
         ("sample --checkpoint {tmp}/missing --out {tmp}/a.png", "missing does not exist"),
         ("sample --checkpoint {run} --out {tmp}/a.png --digit 3", "digit = 3"),
         ("sample --checkpoint {run} --out {tmp}/a.png --n 0", "n = 0"),
         ("sample --checkpoint {run} --out {tmp}/a.png --steps 11", "steps = 11"),
         ("sample --checkpoint {run} --out {tmp}/a.png --steps 5 --eta 2", "eta = 2.0"),
-        ("evaluate --checkpoint {run} --n 5000", "n = 5000"),
+        ("evaluate --checkpoint {run} --n 51", "n = 51: choose 1..50"),
+        ("evaluate --checkpoint {run} --n 0", "n = 0: choose 1..50"),
+        ("evaluate --checkpoint {run} --n 1 --json {tmp}/sub.png", "sub.png is a folder"),
+        ("evaluate --checkpoint {run} --n 1 --json {run}", "that is the checkpoint"),
         ("evaluate --checkpoint {run} --json {tmp}/no/a.json", "no does not exist"),
     ],
 )
 def test_bad_input_gets_one_clear_message(trained, tmp_path, capsys, arguments, named):
-    filled = arguments.format(tmp=tmp_path, run=trained / "model.safetensors")
+    (tmp_path / "sub.png").mkdir()
+    run, state = trained / "model.safetensors", trained / "state.safetensors"
+    before = contents(trained)
+    filled = arguments.format(tmp=tmp_path, run=run, state=state)
     assert named in refused(capsys, *filled.split())
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert contents(trained) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("train --steps 5", "--out PATH"),
+        ("train --out {tmp}/a --steps many", "--steps"),
+        ("train --out {tmp}/a --schedule square", "--schedule"),
+        ("sample --checkpoint pretrained --out {tmp}/a.png --sampler euler", "--sampler"),
+        ("draw --n 3", "train, sample, evaluate"),
+    ],
+)
+def test_a_command_that_cannot_be_read_names_the_option(tmp_path, capsys, arguments, named):
+    assert run(*arguments.format(tmp=tmp_path).split()) == 2
+    captured = capsys.readouterr()
+    assert named in captured.err
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_that_are_not_finite_are_refused(tmp_path, capsys, monkeypatch):
+    digits = fifty("train")
+    digits.images[3, 0, 5, 5] = float("nan")
+    monkeypatch.setattr(cli, "load_mnist", lambda split, root: digits)
+    message = refused(capsys, "train", "--out", tmp_path / "run", "--steps", 3, *TINY)
+    assert "the data run from nan to nan" in message
 
 
 def test_labels_from_training_to_sampling(tmp_path, capsys):
@@ -189,13 +356,15 @@ def test_labels_from_training_to_sampling(tmp_path, capsys):
     network = load_model(model)
     assert cli._labels(network, 12, None).tolist() == [*range(10), 0, 1]
     assert cli._labels(network, 3, 7).tolist() == [7, 7, 7]
+    refused_evaluation = refused(capsys, "evaluate", "--checkpoint", model, "--n", 1)
+    assert "without labels only" in refused_evaluation
 
 
 def test_a_full_disk_keeps_the_last_good_save(tmp_path, capsys, monkeypatch):
     out, good = tmp_path / "run", {}
 
     def fill(descriptor):
-        if (out / "state.safetensors").exists():
+        if (out / "model.safetensors").exists():
             good.update(contents(out))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -227,6 +396,14 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_save(tmp_path, capsys, mo
     saved = load_checkpoint(out / "state.safetensors")
     assert saved.details["step"] == 4
     assert all(value.isfinite().all() for value in saved.tensors.values())
+    load_model(out / "model.safetensors")
+
+
+def test_a_learning_rate_far_too_high_is_named(tmp_path, capsys):
+    steep = ["--learning-rate", "1e30", "--steps", 30]
+    message = refused(capsys, "train", "--out", tmp_path / "run", *steep, *TINY)
+    assert "step 2: the loss is" in message
+    assert "Lower the learning rate" in message
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
@@ -275,8 +452,4 @@ def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
         if process.wait(timeout=300) == 0:
             break
     assert kills == 3
-    for name in ("model.safetensors", "state.safetensors"):
-        whole, resumed = (load_checkpoint(tmp_path / run / name) for run in ("whole", "killed"))
-        assert whole.tensors.keys() == resumed.tensors.keys()
-        for key in whole.tensors.keys() - {"seconds"}:
-            assert torch.equal(whole.tensors[key], resumed.tensors[key]), key
+    check_same_run(tmp_path / "whole", tmp_path / "killed")

@@ -104,20 +104,50 @@ def test_a_named_folder_is_read(cache, tmp_path, monkeypatch):
     assert not calls
 
 
+def test_search_order(cache, tmp_path, monkeypatch):
+    """Each place holds one thing only that place could give, and is then taken away."""
+    set_download(monkeypatch, no_network)
+    damaged = write_layout(tmp_path / "damaged")
+    for name in CONTENT:
+        (damaged / name).write_bytes(b"")
+    monkeypatch.setenv(data.DATA_VARIABLE, str(tmp_path / "damaged"))
+    write_layout(tmp_path / "root")
+    check_train(load_mnist("train", str(tmp_path / "root")))
+
+    write_layout(cache)
+    with pytest.raises(TutorialError, match="damaged"):
+        load_mnist("train")
+    monkeypatch.delenv(data.DATA_VARIABLE)
+    check_train(load_mnist("train"))
+    (cache / "MNIST" / "raw" / "train-images-idx3-ubyte").unlink()
+    assert len(load_mnist("train").images) == 4000
+    assert load_mnist("test").labels.tolist() == [7, 2]
+
+
 def test_a_named_folder_without_the_files_is_an_error(cache, tmp_path, monkeypatch):
-    with pytest.raises(TutorialError, match=r"train-images-idx3-ubyte does not exist.*root"):
+    raw = write_layout(tmp_path)
+    (raw / "train-labels-idx1-ubyte").unlink()
+    missing = "train-labels-idx1-ubyte does not exist"
+    with pytest.raises(TutorialError, match=f"{missing}.*{tmp_path} must be .*name no folder"):
         load_mnist("train", tmp_path)
     monkeypatch.setenv(data.DATA_VARIABLE, str(tmp_path))
-    with pytest.raises(TutorialError, match=data.DATA_VARIABLE):
+    with pytest.raises(TutorialError, match=rf"{missing}.*\${data.DATA_VARIABLE} .*unset it"):
         load_mnist("train")
+    assert load_mnist("test").labels.tolist() == [7, 2]
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[:-1] + bytes([c[-1] ^ 1])])
-def test_a_damaged_file_is_named(cache, tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda c: c[:-1], r"2,367 bytes and should have 2,368\. Copy it again"),
+        (lambda c: c[:-1] + bytes([c[-1] ^ 1]), r"SHA-256 checksum is not that of MNIST\. Copy it"),
+    ],
+)
+def test_a_damaged_file_is_named(cache, tmp_path, damage, reason):
     raw = write_layout(tmp_path / "mine")
     name = "train-images-idx3-ubyte"
     (raw / name).write_bytes(damage(CONTENT[name]))
-    with pytest.raises(TutorialError, match=f"{name} is damaged"):
+    with pytest.raises(TutorialError, match=f"{name} is damaged.*{reason}"):
         load_mnist("train", tmp_path / "mine")
     assert (raw / name).exists()
 
@@ -148,7 +178,18 @@ def test_a_damaged_download_leaves_nothing_behind(cache, monkeypatch):
         (write_layout(root) / "t10k-labels-idx1-ubyte").write_bytes(b"error page")
 
     set_download(monkeypatch, damaged)
-    with pytest.raises(TutorialError, match="t10k-labels-idx1-ubyte is damaged"):
+    with pytest.raises(TutorialError, match=r"t10k-labels-idx1-ubyte arrived damaged.*run again"):
+        load_mnist("train")
+    assert not list(cache.iterdir())
+
+
+def test_an_interrupted_download_leaves_nothing_behind(cache, monkeypatch):
+    def interrupted(root):
+        (write_layout(root) / "t10k-labels-idx1-ubyte").unlink()
+        raise KeyboardInterrupt
+
+    set_download(monkeypatch, interrupted)
+    with pytest.raises(KeyboardInterrupt):
         load_mnist("train")
     assert not list(cache.iterdir())
 
@@ -157,7 +198,8 @@ def test_with_no_network_the_bundled_digits_stand_in_and_say_so_once(cache, monk
     set_download(monkeypatch, no_network)
     assert torch.equal(load_mnist("train").images, load_bundled("train").images)
     assert len(load_mnist("test").images) == 1000
-    said = capsys.readouterr().err
+    said, printed = reversed(capsys.readouterr())
+    assert not printed
     assert said.count("5,000 real MNIST digits") == 1
     assert said.count("\n") == 1
     assert not list(cache.iterdir())

@@ -1,10 +1,11 @@
 import errno
 import os
+import resource
 
 import pytest
 
 from ddpm_tutorial import TutorialError
-from ddpm_tutorial.files import check_parent, write_atomically
+from ddpm_tutorial.files import check_file, check_parent, write_atomically
 
 
 def test_writes_and_replaces(tmp_path):
@@ -30,6 +31,21 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch, function):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_write_that_stops_half_way_leaves_the_old_file_whole(tmp_path):
+    """A real limit: the first 64 kB are written before the system refuses."""
+    path = tmp_path / "file"
+    write_atomically(path, b"one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, hard))
+    try:
+        with pytest.raises(TutorialError, match=r"file \(0\.2 MB\): File too large.*intact"):
+            write_atomically(path, bytes(200_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_a_crash_half_way_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_atomically(path, b"one")
@@ -50,3 +66,13 @@ def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(TutorialError, match="nowhere does not exist: create it"):
         check_parent(path)
     check_parent(tmp_path / "file")
+
+
+def test_a_folder_or_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"one")
+    check_file(tmp_path / "file")
+    with pytest.raises(TutorialError, match="is a folder: give the name of a file"):
+        check_file(tmp_path)
+    for write in (check_file, check_parent, lambda path: write_atomically(path, b"")):
+        with pytest.raises(TutorialError, match="file"):
+            write(tmp_path / "file" / "below")

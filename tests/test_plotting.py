@@ -1,9 +1,13 @@
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ddpm_tutorial import TutorialError
 from ddpm_tutorial.plotting import digit_sheet, draw_digits, draw_loss, save_sheet
 
 
@@ -16,6 +20,8 @@ def test_sheet_by_hand():
     expected = np.zeros((5, 7), dtype=np.uint8)
     expected[:2, :3], expected[:2, 4:], expected[3:, :3] = 10, 20, 255
     assert np.array_equal(sheet, expected)
+    nudged = constant_images(10, 20, 255) - 0.4 / 127.5
+    assert np.array_equal(digit_sheet(nudged, columns=2, gap=1), expected)
 
 
 def test_sheet_is_as_square_as_it_gets():
@@ -35,11 +41,27 @@ def test_saved_sheet_can_be_read(tmp_path):
     assert (picture[:, -6:] == 128).all()
 
 
+def test_a_sheet_that_cannot_be_saved_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "sheet.png"
+    save_sheet(path, constant_images(0, 128))
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(TutorialError, match=r"sheet\.png.*No space left"):
+        save_sheet(path, constant_images(255))
+    assert path.read_bytes() == before
+
+
 def test_drawings_are_labelled():
     digits, loss = Figure().subplots(1, 2)
     draw_digits(digits, constant_images(1, 2), title="two")
     assert digits.get_title() == "two"
     draw_loss(loss, [1.0, 0.5, 0.25, 0.25], window=2)
     assert loss.get_xlabel() == "training step"
+    assert loss.get_ylabel() == "loss"
+    assert [text.get_text() for text in loss.get_legend().texts] == ["one batch", "mean of 2"]
     np.testing.assert_allclose(loss.lines[1].get_ydata(), [0.75, 0.375, 0.25])
     np.testing.assert_allclose(loss.lines[1].get_xdata(), [2, 3, 4])
