@@ -28,7 +28,13 @@ from ddpm_tutorial.evaluation import measure_bound
 from ddpm_tutorial.files import check_file, check_parent, write_atomically
 from ddpm_tutorial.plotting import save_sheet
 from ddpm_tutorial.sampling import Sampler, sample
-from ddpm_tutorial.training import TrainingConfig, TrainingRecord, make_accelerator, train
+from ddpm_tutorial.training import (
+    TrainingConfig,
+    TrainingRecord,
+    make_accelerator,
+    train,
+    with_prefix,
+)
 from ddpm_tutorial.unet import UNetConfig
 
 MODEL_FILE = "model.safetensors"
@@ -225,11 +231,7 @@ class Train:
 
     def _save_model(self, state: Checkpoint) -> None:
         """Write the averaged weights that a training state holds."""
-        weights = {
-            name.removeprefix("ema."): value
-            for name, value in state.tensors.items()
-            if name.startswith("ema.")
-        }
+        weights = with_prefix(state.tensors, "ema.")
         save_checkpoint(self.out / MODEL_FILE, state._replace(tensors=weights))
 
     def _draw(self, record: TrainingRecord) -> None:

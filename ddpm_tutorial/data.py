@@ -16,7 +16,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from ddpm_tutorial.errors import TutorialError
+from ddpm_tutorial.errors import TutorialError, check_choice
 
 Split = Literal["train", "test"]
 BUNDLED = Path(__file__).parent / "assets" / "mnist_5k.npz"
@@ -68,7 +68,7 @@ def load_mnist(split: Split, root: str | Path | None = None) -> Digits:
     against its known size and SHA-256. Raises TutorialError that names a missing or damaged file
     and the remedy; a damaged file in the cache is removed.
     """
-    _check_split(split)
+    check_choice("split", split, get_args(Split))
     named = root or os.environ.get(DATA_VARIABLE)
     if named:
         folder = Path(named).expanduser()
@@ -106,7 +106,7 @@ def load_bundled(split: Split) -> Digits:
     The ten digits are equally frequent in any stretch of ten. They are the same on every machine,
     which the notebooks rely on. All 5,000 come from MNIST's training set.
     """
-    _check_split(split)
+    check_choice("split", split, get_args(Split))
     with np.load(BUNDLED, allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["labels"]
     part = slice(None, BUNDLED_TRAIN) if split == "train" else slice(BUNDLED_TRAIN, None)
@@ -186,8 +186,3 @@ def _say_bundled_once() -> None:
         "ddpm_tutorial instead (4,000 to train, 1,000 to test).",
         file=sys.stderr,
     )
-
-
-def _check_split(split: str) -> None:
-    if split not in get_args(Split):
-        raise ValueError(f'split = "{split}": choose one of {", ".join(get_args(Split))}')

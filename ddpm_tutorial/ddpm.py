@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from ddpm_tutorial.errors import check_choice
 from ddpm_tutorial.forward import (
     eps_from_x0,
     match,
@@ -77,8 +78,8 @@ class DDPM(nn.Module):
         shape: tuple[int, ...] = (1, 28, 28),
     ) -> None:
         super().__init__()
-        _check_word("predicts", predicts, Predicts)
-        _check_word("variance", variance, Variance)
+        check_choice("predicts", predicts, get_args(Predicts))
+        check_choice("variance", variance, get_args(Variance))
         if schedule.T < 2:
             raise ValueError(f"the schedule has T = {schedule.T}: a DDPM needs at least 2 steps")
         signal_left = float(schedule.alpha_bar[schedule.T])
@@ -175,13 +176,15 @@ class DDPM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """As `p_reverse`, from a prediction already made; `variance` overrules the model's own."""
         mean, _ = q_posterior(self.schedule, prediction.x0_hat, x_t, t, s)
+        chosen = variance or self.variance
+        if chosen == "small":
+            return mean, log_posterior_variance(self.schedule, x_t, t, s)
         large = q_transition(self.schedule, x_t, t, s)[1].log()
-        small = log_posterior_variance(self.schedule, x_t, t, s)
-        if (variance or self.variance) == "large":
+        if chosen == "large":
             return mean, large
-        if variance == "small" or prediction.variance_fraction is None:
-            return mean, small
+        small = log_posterior_variance(self.schedule, x_t, t, s)
         fraction = prediction.variance_fraction
+        assert fraction is not None  # self.variance is "learned", so the network gave one
         return mean, fraction * large + (1 - fraction) * small
 
     def prior(self, x_T: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,9 +223,8 @@ class DDPMConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f'schedule = "{self.schedule}": choose one of {", ".join(SCHEDULES)}')
-        _check_word("predicts", self.predicts, Predicts)
+        check_choice("schedule", self.schedule, tuple(SCHEDULES))
+        check_choice("predicts", self.predicts, get_args(Predicts))
 
     def build(self) -> DDPM:
         """A freshly initialised model; the weights come from torch's global seed."""
@@ -265,9 +267,3 @@ def log_posterior_variance(
     s = t - 1 if s is None else s
     variance = posterior_variance(schedule, t.clamp(min=2), s.clamp(min=1))
     return match(variance.log(), x_t)
-
-
-def _check_word(name: str, value: str, allowed: object) -> None:
-    words = get_args(allowed)
-    if value not in words:
-        raise ValueError(f'{name} = "{value}": choose one of {", ".join(words)}')

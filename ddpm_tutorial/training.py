@@ -115,14 +115,14 @@ class TrainingState:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `tensors()` of an earlier run of the same configuration gave."""
-        self.model.load_state_dict(_with_prefix(tensors, "model."))
-        self.ema.load_state_dict(_with_prefix(tensors, "ema."))
+        self.model.load_state_dict(with_prefix(tensors, "model."))
+        self.ema.load_state_dict(with_prefix(tensors, "ema."))
         for index, parameter in enumerate(self.parameters):
             self.optimizer.state[parameter] = {
                 # Moments keep the memory layout of their parameter: the fused optimiser walks
                 # both by address, so channels_last beside contiguous would mix up the entries.
                 name: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
-                for name, value in _with_prefix(tensors, f"optimizer.{index}.").items()
+                for name, value in with_prefix(tensors, f"optimizer.{index}.").items()
             }
         self.generator.set_state(tensors["generator"])
         self.step = int(tensors["step"])
@@ -202,6 +202,15 @@ def train(
 def uniform_integers(low: int, high: int, count: int, generator: torch.Generator) -> Tensor:
     """`count` integers, uniform on low..high - 1, int64 (count,), on the generator's device."""
     return torch.randint(low, high, (count,), generator=generator, device=generator.device)
+
+
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose name starts with `prefix`, named without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def gradient_step(
@@ -301,11 +310,3 @@ def _check_data(data: Tensor, labels: Tensor | None) -> None:
         raise ValueError(
             f"labels have shape {tuple(labels.shape)}: give one for each of the {len(data)} images"
         )
-
-
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
