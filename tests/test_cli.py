@@ -454,3 +454,17 @@ def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
             break
     assert kills == 3
     check_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_evaluate_measures_in_float32(trained, monkeypatch):
+    """Fast bfloat16 is for pictures: its rounding would show in the bound."""
+    seen = []
+
+    def measure(model, images, generator, progress):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return {"total": (1.0, 0.1)}
+
+    monkeypatch.setattr(cli, "measure_bound", measure)
+    monkeypatch.setattr("ddpm_tutorial.training.has_fast_bfloat16", lambda: True)
+    assert run("evaluate", "--checkpoint", trained / "model.safetensors", "--n", 2) == 0
+    assert seen == [False]
