@@ -41,8 +41,9 @@ lint: $(READY)  ## Check style and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## Measure training and sampling speed on this machine.
-	$(BIN)/python benchmarks/speed.py
+bench: $(READY)  ## Measure this package beside its peers on this machine: about two hours.
+	$(BIN)/python -m pip install --quiet --editable ".[book,dev,bench]"
+	$(BIN)/python benchmarks/run.py
 
 clean:  ## Remove the environment and everything built; trained models in runs/ stay.
 	rm -rf .venv _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

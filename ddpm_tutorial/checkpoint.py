@@ -11,18 +11,23 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ddpm_tutorial.classifier import DigitClassifier
 from ddpm_tutorial.ddpm import DDPM, DDPMConfig
-from ddpm_tutorial.errors import TutorialError
+from ddpm_tutorial.errors import TutorialError, check_choice
 from ddpm_tutorial.files import write_atomically
 from ddpm_tutorial.unet import UNetConfig
 
 ASSETS = Path(__file__).parent / "assets"
+PRETRAINED = ("mnist", "mnist-bound")
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint file holds: the model's configuration, named tensors, and JSON details."""
+    """What a checkpoint file holds: the model's configuration, named tensors, and JSON details.
 
-    config: DDPMConfig
+    The digit classifier has no configuration: None.
+    """
+
+    config: DDPMConfig | None
     tensors: dict[str, Tensor]
     details: dict[str, Any]
 
@@ -31,7 +36,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, atomically. Raises TutorialError where the disk will not take it."""
     tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
     header = {
-        "config": json.dumps(dataclasses.asdict(checkpoint.config)),
+        "config": json.dumps(checkpoint.config and dataclasses.asdict(checkpoint.config)),
         "details": json.dumps(checkpoint.details),
     }
     header["sha256"] = _digest(tensors, header)
@@ -66,6 +71,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     try:
         fields = json.loads(header["config"])
+        if fields is None:
+            return Checkpoint(None, tensors, json.loads(header["details"]))
         unet = fields.pop("unet")
         unet["channels"] = tuple(unet["channels"])
         config = DDPMConfig(**fields, unet=UNetConfig(**unet))
@@ -88,6 +95,8 @@ def load_model(path: str | Path) -> DDPM:
     Raises TutorialError as `load_checkpoint`, and where the weights do not fit the configuration.
     """
     checkpoint = load_checkpoint(path)
+    if checkpoint.config is None:
+        raise TutorialError(f"{path} holds no diffusion model: name a model.safetensors")
     with torch.random.fork_rng(devices=[]):  # building draws initial weights; leave no trace
         model = checkpoint.config.build()
     wanted, found = model.state_dict().keys(), checkpoint.tensors.keys()
@@ -109,13 +118,18 @@ def load_model(path: str | Path) -> DDPM:
 def load_pretrained(name: str = "mnist") -> DDPM:
     """A model that ships with the package, in eval mode, on the CPU.
 
-    "mnist" is the unconditional model that the book samples from. Raises ValueError for a name
-    that is not there.
+    "mnist" is the unconditional model that the book samples from, "mnist-bound" the one trained
+    for the bound. Raises ValueError for a name that is not there.
     """
-    names = sorted(path.stem for path in ASSETS.glob("*.safetensors"))
-    if name not in names:
-        raise ValueError(f'no model named "{name}" ships with the package; there is: {names}')
+    check_choice("name", name, PRETRAINED)
     return load_model(ASSETS / f"{name}.safetensors")
+
+
+def load_classifier() -> DigitClassifier:
+    """The digit classifier that ships with the package, in eval mode, on the CPU."""
+    classifier = DigitClassifier()
+    classifier.load_state_dict(load_checkpoint(ASSETS / "classifier.safetensors").tensors)
+    return classifier.eval().requires_grad_(False)
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:

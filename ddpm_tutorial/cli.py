@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-import math
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +15,31 @@ import tyro
 from tqdm import tqdm
 
 from ddpm_tutorial.checkpoint import (
+    PRETRAINED,
     Checkpoint,
     load_checkpoint,
+    load_classifier,
     load_model,
     load_pretrained,
     save_checkpoint,
 )
+from ddpm_tutorial.classifier import DigitClassifier, classify
 from ddpm_tutorial.data import load_mnist, to_bytes
 from ddpm_tutorial.ddpm import DDPM, DDPMConfig, Predicts
 from ddpm_tutorial.errors import TutorialError
-from ddpm_tutorial.evaluation import measure_bound
+from ddpm_tutorial.evaluation import (
+    BoundFigures,
+    Estimate,
+    SampleFigures,
+    measure_bound,
+    measure_samples,
+    nearest_neighbours,
+)
 from ddpm_tutorial.files import check_file, check_parent, write_atomically
+from ddpm_tutorial.machine import describe_machine
 from ddpm_tutorial.plotting import save_sheet
 from ddpm_tutorial.sampling import Sampler, sample
+from ddpm_tutorial.schedule import timestep_pairs
 from ddpm_tutorial.training import (
     TrainingConfig,
     TrainingRecord,
@@ -74,12 +86,13 @@ class Train:
     """How slowly the averaged weights follow the trained ones, in [0, 1)."""
     seed: int = 0
     """Seed of the weights and the noise: the same command gives the same weights on one CPU."""
-    schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"
+    schedule: Literal["linear", "cosine", "sigmoid", "log-snr"] = "cosine"
     """Noise schedule."""
     diffusion_steps: Annotated[int, tyro.conf.arg(name="T")] = 1000
     """Number of diffusion steps T."""
     predicts: Predicts = "v"
-    """What the network predicts: the noise eps, the data x0, or v."""
+    """What the network predicts: the noise eps, the data x0, v, or, for the bound, the
+    probability of each grey level (goes well with --schedule log-snr)."""
     channels: tuple[int, ...] = (48, 96)
     """Width of the network at each resolution, finest first."""
     with_labels: bool = False
@@ -189,6 +202,7 @@ class Train:
             channels=self.channels,
             num_classes=10 if self.with_labels else 0,
             learned_variance=self.learned_variance,
+            levels=self.predicts == "levels",
         )
         return (
             DDPMConfig(self.schedule, self.diffusion_steps, self.predicts, unet),
@@ -248,7 +262,7 @@ class Sample:
     """Draw digits from a trained model, as a picture or as an array."""
 
     checkpoint: str
-    """A model.safetensors that train wrote, or the word: pretrained."""
+    """A model.safetensors that train wrote, or one that ships: pretrained, pretrained:NAME."""
     out: Path
     """What to write: FILE.png, a sheet of all digits; or FILE.npz, with `images`, uint8
     (N, 28, 28)."""
@@ -298,14 +312,28 @@ class Sample:
 
 @dataclass
 class Evaluate:
-    """Measure the bound of a trained model on test images, in bits per dimension, by terms."""
+    """Measure a trained model: the bound in bits per dimension, and how real its samples look.
+
+    The bound is that of N test images, with standard errors. N samples are compared with all test
+    images by Frechet distance (FID) on the features of the digit classifier that ships with the
+    package, beside as many real images; by class; and with their nearest training images.
+    """
 
     checkpoint: str
-    """A model.safetensors that train wrote, or the word: pretrained."""
-    n: int = 100
-    """How many test images. Each takes as many network evaluations as the model has steps."""
+    """A model.safetensors that train wrote, or one that ships: pretrained, pretrained:NAME."""
+    n: int = 2000
+    """How many test images for the bound, and how many samples."""
+    steps: int | None = None
+    """Steps of the sampler, 1..T. By default 50, or T if less."""
+    sampler: Sampler = "ddim"
+    """ddpm (ancestral), ddim or dpm++."""
+    terms: int = 10
+    """How many of the T - 1 denoising terms to measure for each image, at random t."""
     json: Path | None = None
     """Also write the figures to this file."""
+    neighbours: Path | None = None
+    """Also draw, to this PNG, the samples nearest to a training image, in three columns: sample,
+    nearest by pixels, nearest by features."""
     data: Path | None = None
     """Folder with MNIST, as for train."""
     seed: int = 0
@@ -313,38 +341,53 @@ class Evaluate:
 
     def run(self) -> None:
         """Measure and print; raises TutorialError or ValueError with the remedy."""
-        if self.json is not None:
-            check_file(self.json)
-            if self.json.resolve() == Path(self.checkpoint).resolve():
-                raise ValueError(f"json = {self.json}: that is the checkpoint. Choose another name")
+        for out in (self.json, self.neighbours):
+            if out is not None:
+                check_file(out)
+                if out.resolve() == Path(self.checkpoint).resolve():
+                    raise ValueError(f"{out}: that is the checkpoint. Choose another name")
+        if self.neighbours is not None and self.neighbours.suffix != ".png":
+            raise ValueError(f'neighbours = "{self.neighbours}": the name must end in .png')
         model = _load(self.checkpoint)
         if model.num_classes:
             raise TutorialError("evaluate measures models without labels only, so far")
-        images = load_mnist("test", self.data).images
-        if not 1 <= self.n <= len(images):
-            raise ValueError(f"n = {self.n}: choose 1..{len(images)}, of that many test images")
+        train_images = load_mnist("train", self.data).images
+        test_images = load_mnist("test", self.data).images
+        most = min(len(test_images), len(train_images))
+        if not 2 <= self.n <= most:
+            raise ValueError(f"n = {self.n}: choose 2..{most}, of that many test images")
         accelerator = make_accelerator()
+        device = accelerator.device
+        model, train_images = model.to(device), train_images.to(device)
+        test_images = test_images.to(device)
+        steps = min(50, model.schedule.T) if self.steps is None else self.steps
+        timestep_pairs(model.schedule.T, steps)  # raises now, and not after the bound
+
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(images), generator=generator)[: self.n]
+        order = torch.randperm(len(test_images), generator=generator)[: self.n]
         # In float32 on every machine: bfloat16 would add its rounding to the bound.
-        figures = measure_bound(
-            model.to(accelerator.device),
-            images[order].to(accelerator.device),
-            generator,
-            progress=True,
+        bound = measure_bound(
+            model, test_images[order.to(device)], generator, self.terms, progress=True
         )
-        for name, (mean, error) in figures.items():
-            print(f"{name:15} {mean:8.4f} +- {error:.4f} bits/dim")
+        with accelerator.autocast():
+            samples = sample(model, self.n, self.sampler, steps, generator=generator, progress=True)
+        classifier = load_classifier().to(device)
+        figures = measure_samples(samples, train_images, test_images, classifier, self.seed)
+        print(_table(bound, figures, self.n, f"{self.sampler}, {steps} steps"))
+        if self.neighbours is not None:
+            save_sheet(self.neighbours, _nearest(samples, train_images, classifier), columns=15)
         if self.json is not None:
             record = {
+                "command": shlex.join(["ddpm-tutorial", *sys.argv[1:]]),
                 "checkpoint": self.checkpoint,
                 "n": self.n,
                 "seed": self.seed,
-                "bits_per_dim": {
-                    # Of one image there is no error, and JSON knows no nan.
-                    name: {"mean": mean, "standard_error": None if math.isnan(error) else error}
-                    for name, (mean, error) in figures.items()
-                },
+                "sampler": self.sampler,
+                "steps": steps,
+                "terms_per_image": self.terms,
+                "machine": describe_machine(),
+                "bits_per_dim": dataclasses.asdict(bound),
+                "samples": dataclasses.asdict(figures),
             }
             write_atomically(self.json, (json.dumps(record, indent=2) + "\n").encode())
 
@@ -377,7 +420,54 @@ def _is_on_command_line(option: str) -> bool:
 
 
 def _load(checkpoint: str) -> DDPM:
-    return load_pretrained() if checkpoint == "pretrained" else load_model(checkpoint)
+    word, _, name = checkpoint.partition(":")
+    return (
+        load_pretrained(name or PRETRAINED[0]) if word == "pretrained" else load_model(checkpoint)
+    )
+
+
+def _table(bound: BoundFigures, samples: SampleFigures, n: int, how: str) -> str:
+    """The figures as lines for the terminal."""
+
+    def row(name: str, estimate: Estimate) -> str:
+        return f"  {name:20} {estimate.mean:8.4f} ± {estimate.standard_error:.4f}"
+
+    def pair(name: str, form: str, field: str) -> str:
+        values = (getattr(figures, field) for figures in (samples.pixels, samples.features))
+        return f"  {name:44}" + "".join(f"{value:>10{form}}" for value in values)
+
+    return "\n".join(
+        [
+            f"Bound on {n:,} test images, in bits per dimension",
+            row("total", bound.total),
+            row("prior", bound.prior),
+            row("denoising", bound.denoising),
+            *(row(f"  t = {low}..{high}", share) for low, high, share in bound.by_t),
+            row("reconstruction", bound.reconstruction),
+            f"{samples.samples:,} samples ({how}) beside {samples.references:,} test images",
+            f"  FID {samples.fid:.3f}; of as many training images, the floor, "
+            f"{samples.fid_floor:.3f}",
+            f"  mean confidence of the classifier {samples.confidence:.3f}; for test images "
+            f"{samples.confidence_unseen:.3f}",
+            f"  read as 0..9: {' '.join(map(str, samples.classes))}",
+            "Nearest training image                          pixels  features",
+            pair("median distance of the samples", ".3f", "samples"),
+            pair("median distance of the test images", ".3f", "unseen"),
+            pair("samples nearer than 99 in 100 test images", ".2%", "copies"),
+        ]
+    )
+
+
+def _nearest(
+    samples: torch.Tensor, train: torch.Tensor, classifier: DigitClassifier, rows: int = 50
+) -> torch.Tensor:
+    """The samples nearest to a training image, each with its nearest by pixels and by features."""
+    distance, by_pixels = nearest_neighbours(samples.flatten(1), train.flatten(1))
+    first = distance.argsort()[:rows]
+    features, train_features = (classify(classifier, x)[0] for x in (samples[first], train))
+    _, by_features = nearest_neighbours(features, train_features)
+    found = [samples[first], train[by_pixels[first]], train[by_features]]
+    return torch.stack(found, dim=1).flatten(0, 1)
 
 
 def _labels(model: DDPM, n: int, digit: int | None) -> torch.Tensor | None:

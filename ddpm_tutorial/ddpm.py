@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ddpm_tutorial.errors import check_choice
 from ddpm_tutorial.forward import (
     eps_from_x0,
+    level_log_probs,
     match,
     posterior_variance,
     q_posterior,
@@ -20,39 +22,47 @@ from ddpm_tutorial.forward import (
     x0_from_eps,
     x0_from_v,
 )
-from ddpm_tutorial.gaussian import discretized_normal_log_prob, kl_normal
+from ddpm_tutorial.gaussian import discretized_normal_log_prob, grey_levels, kl_normal
 from ddpm_tutorial.schedule import NoiseSchedule
 from ddpm_tutorial.unet import UNet, UNetConfig
 
-Predicts = Literal["eps", "x0", "v"]
-Variance = Literal["small", "large", "learned"]
+Predicts = Literal["eps", "x0", "v", "levels"]
+Variance = Literal["small", "large", "learned", "matched"]
 SCHEDULES: dict[str, Callable[[int], NoiseSchedule]] = {
     "linear": NoiseSchedule.linear,
     "cosine": NoiseSchedule.cosine,
     "sigmoid": NoiseSchedule.sigmoid,
+    "log-snr": NoiseSchedule.log_snr,
 }
 # Nichol and Dhariwal (2021), section 3.1: small enough to leave L_simple in charge.
 VARIATIONAL_WEIGHT = 1e-3
+# Beside the bound: enough to teach the decoder, whose own term is drawn once in T.
+CROSS_ENTROPY_WEIGHT = 0.3
 
 
 class Prediction(NamedTuple):
     """One prediction, seen two ways, each (B, ...).
 
     `variance_fraction` is the network's place between the small and the large log-variance:
-    (B, ...), or None where the variance is not learned.
+    (B, ...), or None where the variance is not learned. `level_log_probs` (B, ..., 256) is
+    ln p(x_0 = level | x_t) of each entry, where the network predicts levels; x0_hat is then the
+    mean of that distribution, and `x0_variance` (B, ...) its variance.
     """
 
     x0_hat: Tensor
     eps_hat: Tensor
-    variance_fraction: Tensor | None
+    variance_fraction: Tensor | None = None
+    level_log_probs: Tensor | None = None
+    x0_variance: Tensor | None = None
 
 
 class LossTerms(NamedTuple):
     """The training loss by terms, each (B,).
 
     `simple` is the mean squared error over the dimensions of one example (Ho et al., 2020,
-    equation 14). `variational` is the term of the bound at t, in nats per dimension, times T; None
-    unless the variance is learned. `total` is what is minimised.
+    equation 14); of a network that predicts levels, the cross-entropy of x_0 given x_t, in nats
+    per dimension. `variational` is the term of the bound at t, in nats per dimension, times T;
+    None where only `simple` is minimised. `total` is what is minimised.
     """
 
     simple: Tensor
@@ -64,9 +74,11 @@ class DDPM(nn.Module):
     """A denoising diffusion model p(x_0:T) = p(x_T) prod_t p(x_{t-1} | x_t), with p(x_T) = N(0, I).
 
     `network(x_t, t)` or `network(x_t, t, label)` is any callable that returns (B, ...), or twice
-    as many channels where `variance` is "learned". `predicts` says what its output means. `shape`
-    is the shape of one example. Raises ValueError for an unknown word or a schedule with T < 2;
-    warns where the schedule leaves so much data in x_T that N(0, I) is a poor start.
+    as many channels where `variance` is "learned". `predicts` says what its output means. With
+    "levels" it has 256 times as many channels, log-weights of the grey levels; `variance` is then
+    "matched" and the loss is the bound. `shape` is the shape of one example. Raises ValueError for
+    an unknown word, words that do not go together, or a schedule with T < 2; warns where the
+    schedule leaves so much data in x_T that N(0, I) is a poor start.
     """
 
     def __init__(
@@ -80,6 +92,11 @@ class DDPM(nn.Module):
         super().__init__()
         check_choice("predicts", predicts, get_args(Predicts))
         check_choice("variance", variance, get_args(Variance))
+        if (predicts == "levels") != (variance == "matched"):
+            raise ValueError(
+                f'predicts = "{predicts}" with variance = "{variance}": "levels" and "matched" go '
+                f"together, and with no other"
+            )
         if schedule.T < 2:
             raise ValueError(f"the schedule has T = {schedule.T}: a DDPM needs at least 2 steps")
         signal_left = float(schedule.alpha_bar[schedule.T])
@@ -105,9 +122,17 @@ class DDPM(nn.Module):
         """The training loss at the drawn t and eps: Algorithm 1, line 5, of Ho et al. (2020).
 
         Shapes: x0 and eps (B, ...), t and label int64 (B,), t in 1..T. A learned variance adds a
-        small multiple of the bound (Nichol and Dhariwal, 2021, equation 16).
+        small multiple of the bound (Nichol and Dhariwal, 2021, equation 16). A network that
+        predicts levels learns the bound itself; in place of its term at t = 1, drawn too rarely,
+        the cross-entropy at every t teaches the decoder.
         """
         x_t = q_sample(self.schedule, x0, t, eps)
+        if self.predicts == "levels":
+            prediction = self.predict(x_t, t, label)
+            cross_entropy = -_log_prob_of_levels(x0, prediction) / x0[0].numel()
+            variational = self._variational(x0, x_t, t, prediction)
+            total = torch.where(t == 1, 0, variational) + CROSS_ENTROPY_WEIGHT * cross_entropy
+            return LossTerms(cross_entropy, variational, total)
         output, fraction = self._run_network(x_t, t, label)
         if self.predicts == "eps":
             target = eps
@@ -121,16 +146,7 @@ class DDPM(nn.Module):
         # The bound teaches the variance only: the mean already learns from L_simple.
         x0_hat = self._read_as_x0(output.detach(), x_t, t)
         prediction = Prediction(x0_hat, eps_from_x0(self.schedule, x_t, t, x0_hat), fraction)
-        mean, log_variance = self.reverse_given(prediction, x_t, t)
-        variational = (
-            self.schedule.T
-            / x0[0].numel()
-            * torch.where(
-                t == 1,
-                -self.decoder_log_prob(x0, mean, log_variance),
-                posterior_kl(self.schedule, x0, x_t, t, mean, log_variance),
-            )
-        )
+        variational = self._variational(x0, x_t, t, prediction)
         return LossTerms(simple, variational, simple + VARIATIONAL_WEIGHT * variational)
 
     def predict(
@@ -139,9 +155,16 @@ class DDPM(nn.Module):
         """What the network sees in x_t, as data and as noise.
 
         Shapes: x_t (B, ...), t and label int64 (B,), t in 1..T. With `clip`, x0_hat is cut to
-        [-1, 1] and eps_hat derived from what is left, so that the two always agree on x_t.
+        [-1, 1] and eps_hat derived from what is left, so that the two always agree on x_t. The
+        mean of a distribution over levels is never outside, and needs no clipping.
         """
         output, fraction = self._run_network(x_t, t, label)
+        if self.predicts == "levels":
+            log_weights = output.unflatten(1, (256, x_t.shape[1])).movedim(1, -1)
+            log_probs = level_log_probs(self.schedule, x_t, t, log_weights)
+            x0_hat, x0_variance = _moments_of_levels(log_probs)
+            eps_hat = eps_from_x0(self.schedule, x_t, t, x0_hat)
+            return Prediction(x0_hat, eps_hat, None, log_probs, x0_variance)
         x0_hat = self._read_as_x0(output, x_t, t)
         if clip:
             x0_hat = x0_hat.clamp(-1, 1)
@@ -160,9 +183,10 @@ class DDPM(nn.Module):
         """Mean and log-variance of p(x_s | x_t), default s = t - 1; both broadcast to (B, ...).
 
         The mean is that of q(x_s | x_t, x0_hat). The variance is, by `self.variance`, that of the
-        same posterior ("small"), that of q(x_t | x_s) ("large"; Ho et al., 2020, section 3.2), or
+        same posterior ("small"), that of q(x_t | x_s) ("large"; Ho et al., 2020, section 3.2),
         between the two on a log scale, as the network says ("learned"; Nichol and Dhariwal, 2021,
-        equation 15).
+        equation 15), or that of the posterior averaged over the x_0 that a distribution over
+        levels leaves open ("matched").
         """
         return self.reverse_given(self.predict(x_t, t, label, clip), x_t, t, s)
 
@@ -183,6 +207,8 @@ class DDPM(nn.Module):
         if chosen == "large":
             return mean, large
         small = log_posterior_variance(self.schedule, x_t, t, s)
+        if chosen == "matched":
+            return mean, self._matched_log_variance(prediction, small, x_t, t, s)
         fraction = prediction.variance_fraction
         assert fraction is not None  # self.variance is "learned", so the network gave one
         return mean, fraction * large + (1 - fraction) * small
@@ -191,9 +217,48 @@ class DDPM(nn.Module):
         """Mean and log-variance of p(x_T) = N(0, I), shaped like x_T."""
         return torch.zeros_like(x_T), torch.zeros_like(x_T)
 
-    def decoder_log_prob(self, x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """Ln p(x_0 | x_1) of images on 256 levels, in nats, (B,). Ho et al. (2020), equation 13."""
+    def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
+        """Ln p(x_0 | x_1) of images on 256 levels, in nats, (B,).
+
+        A Gaussian cut into 256 bins (Ho et al., 2020, equation 13), or the network's own
+        distribution where it predicts levels. Takes one network evaluation.
+        """
+        t = torch.ones(len(x0), dtype=torch.int64, device=x0.device)
+        return self._decoder_log_prob(x0, x_1, t, self.predict(x_1, t))
+
+    def _decoder_log_prob(
+        self, x0: Tensor, x_t: Tensor, t: Tensor, prediction: Prediction
+    ) -> Tensor:
+        if prediction.level_log_probs is not None:
+            return _log_prob_of_levels(x0, prediction)
+        mean, log_variance = self.reverse_given(prediction, x_t, t)
         return discretized_normal_log_prob(x0, mean, log_variance).flatten(1).sum(1)
+
+    def _variational(self, x0: Tensor, x_t: Tensor, t: Tensor, prediction: Prediction) -> Tensor:
+        """The term of the bound at t, in nats per dimension, times T, (B,)."""
+        mean, log_variance = self.reverse_given(prediction, x_t, t)
+        nats = torch.where(
+            t == 1,
+            -self._decoder_log_prob(x0, x_t, t, prediction),
+            posterior_kl(self.schedule, x0, x_t, t, mean, log_variance),
+        )
+        return self.schedule.T / x0[0].numel() * nats
+
+    def _matched_log_variance(
+        self,
+        prediction: Prediction,
+        small: Tensor,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor | None,
+    ) -> Tensor:
+        """Log of the posterior variance, plus what x_0, known as a distribution only, adds."""
+        assert prediction.x0_variance is not None  # "matched" goes with "levels"
+        # At t = 1 as at t = 2, like log_posterior_variance: the decoder takes over there.
+        t = t.clamp(min=2)
+        s = None if s is None else s.clamp(min=1)
+        weight_x0, _ = q_posterior(self.schedule, torch.ones_like(x_t), torch.zeros_like(x_t), t, s)
+        return small + torch.log1p(weight_x0.square() * prediction.x0_variance * torch.exp(-small))
 
     def _run_network(
         self, x_t: Tensor, t: Tensor, label: Tensor | None
@@ -225,17 +290,44 @@ class DDPMConfig:
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, tuple(SCHEDULES))
         check_choice("predicts", self.predicts, get_args(Predicts))
+        if (self.predicts == "levels") != self.unet.levels:
+            raise ValueError(
+                f'predicts = "{self.predicts}" with UNetConfig(levels={self.unet.levels}): set '
+                f'levels=True with "levels", and with no other'
+            )
 
     def build(self) -> DDPM:
         """A freshly initialised model; the weights come from torch's global seed."""
         size = self.unet.image_size
+        variance: Variance = "learned" if self.unet.learned_variance else "small"
+        if self.predicts == "levels":
+            variance = "matched"
         return DDPM(
             UNet(self.unet),
             SCHEDULES[self.schedule](self.T),
             predicts=self.predicts,
-            variance="learned" if self.unet.learned_variance else "small",
+            variance=variance,
             shape=(self.unet.image_channels, size, size),
         )
+
+
+def _moments_of_levels(log_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance, both (B, ...), of distributions over the 256 levels, (B, ..., 256)."""
+    levels = grey_levels(log_probs)
+    # The products must not be rounded to bfloat16: a mean is good to a small part of a level.
+    device = log_probs.device.type
+    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if mixed else nullcontext():
+        moments = log_probs.exp() @ torch.stack([levels, levels.square()], dim=1)
+    mean, mean_square = moments.unbind(-1)
+    return mean, (mean_square - mean.square()).clamp(min=0)
+
+
+def _log_prob_of_levels(x0: Tensor, prediction: Prediction) -> Tensor:
+    """Ln p(x_0 | x_t) under a distribution over levels for each entry, in nats, summed, (B,)."""
+    assert prediction.level_log_probs is not None
+    level = ((x0 + 1) * 127.5).round().long()[..., None]
+    return prediction.level_log_probs.gather(-1, level).flatten(1).sum(1)
 
 
 def posterior_kl(

@@ -25,8 +25,8 @@ class ReverseProcess(Protocol):
     def prior(self, x_T: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of p(x_T)."""
 
-    def decoder_log_prob(self, x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """Ln p(x_0 | x_1) in nats, (B,), from what `p_reverse` gives at t = 1."""
+    def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
+        """Ln p(x_0 | x_1) in nats, (B,)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def elbo_terms(
     Source: Ho et al. (2020), equation 5.
     """
     schedule = model.schedule
-    _check_levels(model, x0)
+    check_levels(model, x0)
     if eps is not None:
         eps = eps.expand(schedule.T, *x0.shape)
     denoising = []
@@ -83,15 +83,31 @@ def elbo_terms(
     for step in tqdm(range(1, schedule.T + 1), unit="step", disable=not progress):
         t = torch.full((len(x0),), step, dtype=torch.int64, device=x0.device)
         noise = standard_normal(x0.shape, x0, generator) if eps is None else eps[step - 1]
-        x_t = q_sample(schedule, x0, t, noise)
-        mean, log_variance = model.p_reverse(x_t, t)
         if step == 1:
-            reconstruction = model.decoder_log_prob(x0, mean, log_variance)
+            reconstruction = model.decoder_log_prob(x0, q_sample(schedule, x0, t, noise))
         else:
-            denoising.append(posterior_kl(schedule, x0, x_t, t, mean, log_variance))
+            denoising.append(denoising_term(model, x0, t, noise))
     return ElboTerms(
-        _prior_kl(model, x0), _side_by_side(denoising, x0), reconstruction, x0[0].numel()
+        prior_term(model, x0), _side_by_side(denoising, x0), reconstruction, x0[0].numel()
     )
+
+
+@torch.no_grad()
+def denoising_term(model: ReverseProcess, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """One term of the sum over t, at the x_t that `eps` makes of x0, in nats, (B,); t in 2..T.
+
+    Source: Ho et al. (2020), equation 5, L_{t-1}.
+    """
+    x_t = q_sample(model.schedule, x0, t, eps)
+    mean, log_variance = model.p_reverse(x_t, t)
+    return posterior_kl(model.schedule, x0, x_t, t, mean, log_variance)
+
+
+def prior_term(model: ReverseProcess, x0: Tensor) -> Tensor:
+    """KL(q(x_T | x_0) || p(x_T)), in nats, (B,). Source: Ho et al. (2020), equation 5, L_T."""
+    T = torch.full((len(x0),), model.schedule.T, dtype=torch.int64, device=x0.device)
+    mean, variance = q_marginal(model.schedule, x0, T)
+    return kl_normal(mean, variance.log(), *model.prior(x0)).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,7 @@ def three_term_elbo(
     they are. Source: Sohl-Dickstein et al. (2015), before their equation 13.
     """
     schedule = model.schedule
-    _check_levels(model, x0)
+    check_levels(model, x0)
     consistency = []
     reconstruction = torch.empty(0)
     x_t, log_q = x0, torch.empty(0)
@@ -132,10 +148,10 @@ def three_term_elbo(
         t = torch.full((len(x0),), step, dtype=torch.int64, device=x0.device)
         q_mean, q_variance = q_transition(schedule, x_t, t)
         x_next = q_mean + q_variance.sqrt() * standard_normal(x0.shape, x0, generator)
-        mean, log_variance = model.p_reverse(x_next, t)
         if step == 1:
-            reconstruction = model.decoder_log_prob(x0, mean, log_variance)
+            reconstruction = model.decoder_log_prob(x0, x_next)
         else:
+            mean, log_variance = model.p_reverse(x_next, t)
             log_p = normal_log_prob(x_t, mean, log_variance).flatten(1).sum(1)
             consistency.append(log_p - log_q)
         log_q = normal_log_prob(x_next, q_mean, q_variance.log()).flatten(1).sum(1)
@@ -149,16 +165,10 @@ def _side_by_side(terms: list[Tensor], x0: Tensor) -> Tensor:
     return torch.stack(terms, 1) if terms else x0.new_zeros(len(x0), 0)
 
 
-def _check_levels(model: ReverseProcess, x0: Tensor) -> None:
+def check_levels(model: ReverseProcess, x0: Tensor) -> None:
+    """Raise ValueError if the model reads images and x0 is not on 256 levels."""
     if isinstance(model, DDPM) and not is_on_256_levels(x0):
         raise ValueError(
             f"x0 (from {float(x0.min()):g} to {float(x0.max()):g}) is not on the 256 levels -1, "
             f"-1 + 2/255, ..., 1: the bound of resized, noisy or unscaled images means nothing"
         )
-
-
-def _prior_kl(model: ReverseProcess, x0: Tensor) -> Tensor:
-    """KL(q(x_T | x_0) || p(x_T)), in nats, (B,)."""
-    T = torch.full((len(x0),), model.schedule.T, dtype=torch.int64, device=x0.device)
-    mean, variance = q_marginal(model.schedule, x0, T)
-    return kl_normal(mean, variance.log(), *model.prior(x0)).flatten(1).sum(1)

@@ -77,8 +77,10 @@ class GaussianMixture:
             torch.full_like(x_T, float(variance.log())),
         )
 
-    def decoder_log_prob(self, x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
         """Ln p(x_0 | x_1), a log-density, in nats, (B,)."""
+        t = torch.ones(len(x0), dtype=torch.int64, device=x0.device)
+        mean, log_variance = self.p_reverse(x_1, t)
         return normal_log_prob(x0, mean, log_variance).flatten(1).sum(1)
 
     def _x0_moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

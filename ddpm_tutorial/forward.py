@@ -7,6 +7,7 @@ otherwise. Coefficients are computed in float64 and cast to the dtype of the ima
 import torch
 from torch import Tensor
 
+from ddpm_tutorial.gaussian import grey_levels
 from ddpm_tutorial.schedule import NoiseSchedule
 
 
@@ -92,6 +93,20 @@ def x0_from_v(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, v: Tensor) -> Ten
     """The x0 behind v at x_t. Source: Salimans and Ho (2022), appendix D."""
     signal, sigma = signal_and_sigma(schedule, t, x_t)
     return signal * x_t - sigma * v
+
+
+def level_log_probs(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, log_weights: Tensor) -> Tensor:
+    """Ln p(x_0 = level | x_t) of each entry, (B, ..., 256), by Bayes' rule.
+
+    `log_weights` (B, ..., 256) stands for what the rest of the image says about each entry: an
+    unnormalised distribution over the 256 levels. The likelihood of a level is
+    q(x_t | x_0 = level), of the entry's own x_t.
+    """
+    alpha_bar = schedule.alpha_bar_at(t)
+    half_snr = match(0.5 * alpha_bar / (1 - alpha_bar), log_weights)
+    signal, _ = signal_and_sigma(schedule, t, x_t)
+    distance = (x_t / signal)[..., None] - grey_levels(x_t)
+    return torch.addcmul(log_weights, distance, half_snr * distance, value=-1).log_softmax(-1)
 
 
 def signal_and_sigma(schedule: NoiseSchedule, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -71,6 +71,11 @@ def discretized_normal_log_prob(x: Tensor, mean: Tensor, log_variance: Tensor) -
     )
 
 
+def grey_levels(like: Tensor) -> Tensor:
+    """The 256 grey levels of an image in [-1, 1], (256,), of the dtype and device of `like`."""
+    return torch.arange(256, dtype=like.dtype, device=like.device) / 127.5 - 1
+
+
 def is_on_256_levels(x: Tensor) -> bool:
     """Whether every entry of x is one of the levels -1, -1 + 2/255, ..., 1 (to 1e-4 of a level)."""
     levels = (x.double() + 1) * 127.5

@@ -36,9 +36,9 @@ def digit_sheet(images: Tensor, columns: int | None = None, gap: int = 2) -> np.
     return sheet
 
 
-def save_sheet(path: str | Path, images: Tensor, zoom: int = 2) -> None:
+def save_sheet(path: str | Path, images: Tensor, zoom: int = 2, columns: int | None = None) -> None:
     """Write `digit_sheet` as a PNG, each pixel `zoom` wide, atomically."""
-    picture = Image.fromarray(digit_sheet(images))
+    picture = Image.fromarray(digit_sheet(images, columns))
     picture = picture.resize(
         (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
     )

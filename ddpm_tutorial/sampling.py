@@ -53,7 +53,8 @@ def ddim_path(
     """DDIM: deterministic at eta = 0, ancestral at eta = 1. Source: Song et al. (2021), eq. 12."""
     for t, s in pairs:
         at_t, at_s = filled_like(x_t, t), filled_like(x_t, s)
-        x0_hat, eps_hat, _ = predict(x_t, at_t)
+        prediction = predict(x_t, at_t)
+        x0_hat, eps_hat = prediction.x0_hat, prediction.eps_hat
         yield t, x_t, x0_hat
         alpha_bar_s = model.schedule.alpha_bar_at(at_s)
         sigma = eta * posterior_variance(model.schedule, at_t, at_s).sqrt()

@@ -14,7 +14,7 @@ class NoiseSchedule:
     """The tables of a forward process, float64, of length T + 1, indexed by t itself.
 
     t = 0 is the data: `beta[0] = 0`, `alpha_bar[0] = 1`, `snr[0] = inf`. Build one with
-    `linear`, `cosine` or `sigmoid`, or from any `beta` (T + 1,) with `beta[0] = 0` and
+    `linear`, `cosine`, `sigmoid` or `log_snr`, or from any `beta` (T + 1,) with `beta[0] = 0` and
     `beta[1:]` strictly between 0 and 1; anything else raises ValueError.
     """
 
@@ -89,6 +89,27 @@ class NoiseSchedule:
             return math.tanh(1.5) - math.tanh(3 * u - 1.5)
 
         return cls._from_signal(T, signal, beta_max=0.999)
+
+    @classmethod
+    def log_snr(
+        cls, T: int = 1000, log_snr_1: float = 7.0, log_snr_T: float = -7.0
+    ) -> "NoiseSchedule":
+        """ln(snr_t) falls linearly from log_snr_1 at t = 1 to log_snr_T at t = T.
+
+        The terms of the bound are then of like size, so a network trained on a t drawn uniformly
+        sees little noise in their sum. At log_snr_1 = 7 the noise is 3.9 grey levels. Needs T >= 2.
+        Source: Kingma et al. (2021), where it is one of the noise schedules compared.
+        """
+        if T < 2:
+            raise ValueError(f"T = {T}: from log_snr_1 to log_snr_T takes at least 2 steps")
+        if not -math.inf < log_snr_T < log_snr_1 < math.inf:
+            raise ValueError(
+                f"log_snr_1 = {log_snr_1}, log_snr_T = {log_snr_T}: the first must be the larger, "
+                f"and both finite"
+            )
+        signal = torch.linspace(log_snr_1, log_snr_T, T, dtype=torch.float64).sigmoid()
+        before = torch.cat([torch.ones(1, dtype=torch.float64), signal[:-1]])
+        return cls._from_steps(1 - signal / before)
 
     @classmethod
     def _from_signal(

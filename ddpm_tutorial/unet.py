@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+# How many numbers describe the distribution over the 256 levels of one pixel.
+LEVEL_FEATURES = 32
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class UNetConfig:
     """What is needed to build a `UNet` again.
 
     `channels` holds the width of each resolution, finest first; the resolution is halved
-    between neighbours. `num_classes = 0` means that the network takes no label.
+    between neighbours. `num_classes = 0` means that the network takes no label. With `levels`, it
+    gives 256 log-weights for each entry of the image, one for each grey level.
     """
 
     image_channels: int = 1
@@ -26,6 +29,7 @@ class UNetConfig:
     dropout: float = 0.0
     num_classes: int = 0
     learned_variance: bool = False
+    levels: bool = False
 
     def __post_init__(self) -> None:
         halvings = len(self.channels)  # one by the pixel unshuffle, one between neighbours
@@ -46,6 +50,8 @@ class UNetConfig:
             raise ValueError(
                 f"num_classes = {self.num_classes}: use 0 for no labels, or their count"
             )
+        if self.levels and self.learned_variance:
+            raise ValueError("levels = True already gives a variance: set learned_variance = False")
 
 
 class UNet(nn.Module):
@@ -62,6 +68,8 @@ class UNet(nn.Module):
         widths = config.channels
         embedding = 4 * widths[0]
         outputs = config.image_channels * (2 if config.learned_variance else 1)
+        if config.levels:
+            outputs = LEVEL_FEATURES
 
         self.embed_step = nn.Sequential(
             nn.Linear(widths[0], embedding), nn.SiLU(), nn.Linear(embedding, embedding)
@@ -93,12 +101,18 @@ class UNet(nn.Module):
                 up.append(nn.Conv2d(width, next_width, 3, padding=1))
         self.up = nn.ModuleList(up)
 
+        last = nn.Conv2d(widths[0], 4 * outputs, 3, padding=1)
         self.last = nn.Sequential(
-            nn.GroupNorm(8, widths[0]),
-            nn.SiLU(),
-            zero_init(nn.Conv2d(widths[0], 4 * outputs, 3, padding=1)),
+            nn.GroupNorm(8, widths[0]), nn.SiLU(), last if config.levels else zero_init(last)
         )
         self.unfold = nn.PixelShuffle(2)
+        self.weigh_levels = (
+            nn.Sequential(
+                nn.SiLU(), zero_init(nn.Conv2d(LEVEL_FEATURES, 256 * config.image_channels, 1))
+            )
+            if config.levels
+            else nn.Identity()
+        )
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
@@ -106,7 +120,8 @@ class UNet(nn.Module):
 
         Shapes: `x_t` (B, C, H, W); `t` int64 (B,) in 1..T; `label` int64 (B,) in
         0..num_classes - 1, for a class-conditional network only. Returns (B, C, H, W), or
-        (B, 2C, H, W) with `learned_variance`: the prediction, then the raw variance output.
+        (B, 2C, H, W) with `learned_variance`: the prediction, then the raw variance output; or
+        (B, 256 C, H, W) with `levels`: the log-weights, all channels of level 0 first.
         Raises ValueError where a label is missing or not wanted.
         """
         embedding = self.embed_step(step_features(t, self.config.channels[0]).to(x_t.dtype))
@@ -137,7 +152,7 @@ class UNet(nn.Module):
                 h = layer(torch.cat([h, skips.pop()], dim=1), embedding)
             else:
                 h = layer(F.interpolate(h, scale_factor=2.0, mode="nearest"))
-        output: Tensor = self.unfold(self.last(h))
+        output: Tensor = self.weigh_levels(self.unfold(self.last(h)))
         return output.to(x_t.dtype)
 
 
@@ -188,7 +203,9 @@ class SelfAttention(nn.Module):
             .permute(2, 0, 3, 1, 4)
             .unbind(0)
         )
-        h = F.scaled_dot_product_attention(query, key, value)
+        # Written out: for so few positions the fused kernel of torch is six times as slow on a CPU.
+        scores = query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5
+        h = scores.softmax(-1) @ value
         h = self.output(h.transpose(1, 2).flatten(2)).transpose(1, 2)
         output: Tensor = x + h.reshape(batch, width, height, breadth)
         return output

@@ -2,54 +2,43 @@
 
     python scripts/ship_weights.py runs/mnist mnist --data FOLDER_WITH_MNIST
 
-measures the bound on test images and writes ddpm_tutorial/assets/NAME.safetensors.
+stores them in half precision as ddpm_tutorial/assets/NAME.safetensors, measures that file as
+`ddpm-tutorial evaluate` does on all test images, and writes the figures into its header and into
+benchmarks/NAME.json, from which benchmarks/report.py makes a page.
 """
 
 import argparse
-import platform
+import json
+import sys
+from pathlib import Path
 
-import torch
+from ddpm_tutorial import cli
+from ddpm_tutorial.checkpoint import ASSETS, PRETRAINED, load_checkpoint, save_checkpoint
 
-from ddpm_tutorial.checkpoint import (
-    ASSETS,
-    Checkpoint,
-    load_checkpoint,
-    load_model,
-    save_checkpoint,
-)
-from ddpm_tutorial.data import load_mnist
-from ddpm_tutorial.evaluation import measure_bound
-
-IMAGES, SEED = 100, 0
+RESULTS = Path(__file__).parent.parent / "benchmarks"
+IMAGES = 10_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run")
-    parser.add_argument("name")
+    parser.add_argument("run", help="folder that train wrote")
+    parser.add_argument("name", choices=PRETRAINED)
     parser.add_argument("--data", default=None)
     arguments = parser.parse_args()
 
-    source = f"{arguments.run}/model.safetensors"
-    trained = load_checkpoint(source)
-    # As `ddpm-tutorial evaluate` draws them.
-    generator = torch.Generator().manual_seed(SEED)
-    images = load_mnist("test", arguments.data).images
-    images = images[torch.randperm(len(images), generator=generator)[:IMAGES]]
-    figures = measure_bound(load_model(source), images, generator, progress=True)
-    details = {
-        "run": trained.details,
-        "python": platform.python_version(),
-        "test_images": IMAGES,
-        "evaluation_seed": SEED,
-        "bits_per_dim": {
-            name: {"mean": round(mean, 4), "standard_error": round(error, 4)}
-            for name, (mean, error) in figures.items()
-        },
-    }
+    trained = load_checkpoint(f"{arguments.run}/model.safetensors")
+    tensors = {name: value.half() for name, value in trained.tensors.items()}
+    details = {"run": trained.details}
     target = ASSETS / f"{arguments.name}.safetensors"
-    save_checkpoint(target, Checkpoint(trained.config, trained.tensors, details))
-    print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB, {details}")
+    save_checkpoint(target, trained._replace(tensors=tensors, details=details))
+
+    figures = RESULTS / f"{arguments.name}.json"
+    command = ["evaluate", "--checkpoint", f"pretrained:{arguments.name}", "--n", str(IMAGES)]
+    sys.argv = ["ddpm-tutorial", *command]  # what the figures will say of themselves
+    cli.Evaluate(f"pretrained:{arguments.name}", n=IMAGES, json=figures, data=arguments.data).run()
+    details["evaluation"] = json.loads(figures.read_text(encoding="utf-8"))
+    save_checkpoint(target, trained._replace(tensors=tensors, details=details))
+    print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -30,12 +30,20 @@ SAMPLERS = [
     {"sampler": "dpm++"},
 ]
 every_sampler = pytest.mark.parametrize("settings", SAMPLERS, ids=str)
-every_view = pytest.mark.parametrize("predicts", ["eps", "x0", "v"])
 learned_or_not = pytest.mark.parametrize("learned", [False, True])
+# A network that predicts levels needs no learned variance.
+every_output = pytest.mark.parametrize(
+    ("predicts", "learned"),
+    [(view, learned) for view in ("eps", "x0", "v") for learned in (False, True)]
+    + [("levels", False)],
+)
 
 
 def tiny_model(predicts: str = "v", learned: bool = False) -> DDPM:
-    unet = UNetConfig(channels=(8, 16), blocks=1, num_classes=10, learned_variance=learned)
+    levels = predicts == "levels"
+    unet = UNetConfig(
+        channels=(8, 16), blocks=1, num_classes=10, learned_variance=learned, levels=levels
+    )
     return DDPMConfig(T=12, predicts=predicts, unet=unet).build()
 
 
@@ -84,8 +92,7 @@ def fake_gpu(model: DDPM) -> Iterator[None]:
         yield
 
 
-@every_view
-@learned_or_not
+@every_output
 def test_training_runs_on_the_meta_device(
     predicts: str,
     learned: bool,
@@ -148,28 +155,27 @@ def cuda_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return images, steps, images + 1, steps
 
 
-@every_view
-@learned_or_not
+@every_output
 def test_forward_pass_and_loss_run_on_a_fake_gpu(predicts: str, learned: bool) -> None:
     model = tiny_model(predicts, learned)
     with fake_gpu(model):
         x0, t, eps, label = cuda_batch()
         output = model.network(x0, t, label)
         assert on_cuda(output)
-        assert output.shape == (2, 2 if learned else 1, 28, 28)
+        channels = 256 if predicts == "levels" else 2 if learned else 1
+        assert output.shape == (2, channels, 28, 28)
         terms = model(x0, t, eps, label)
         assert all(on_cuda(term) and term.shape == (2,) for term in terms if term is not None)
         assert (terms.variational is not None) == learned
 
 
-@every_view
-@learned_or_not
+@every_output
 def test_the_reverse_step_runs_on_a_fake_gpu(predicts: str, learned: bool) -> None:
     model = tiny_model(predicts, learned)
     with fake_gpu(model):
         x_t, t, _, label = cuda_batch()
         for clip in (False, True):
-            x0_hat, eps_hat, _ = model.predict(x_t, t, label, clip)
+            x0_hat, eps_hat = model.predict(x_t, t, label, clip)[:2]
             mean, log_variance = model.p_reverse(x_t, t, label=label, clip=clip)
             assert all(on_cuda(value) for value in (x0_hat, eps_hat, mean, log_variance))
 

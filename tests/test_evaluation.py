@@ -1,59 +1,234 @@
 import math
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ddpm_tutorial import NoiseSchedule
+from ddpm_tutorial import NoiseSchedule, load_bundled
+from ddpm_tutorial import evaluation as evaluation_module
+from ddpm_tutorial.checkpoint import load_classifier
 from ddpm_tutorial.elbo import elbo_terms
-from ddpm_tutorial.evaluation import measure_bound
+from ddpm_tutorial.evaluation import (
+    frechet_distance,
+    measure_bound,
+    measure_samples,
+    nearest_neighbours,
+)
 from ddpm_tutorial.exact import GaussianMixture
 
 MODEL = GaussianMixture(NoiseSchedule.cosine(50), [1.0], [0.1], [0.3], true_prior=True)
+X0 = torch.linspace(-1, 1, 12, dtype=torch.float64).view(4, 3)
 
 
-def test_mean_and_standard_error_by_hand():
-    x0 = torch.linspace(-1, 1, 12, dtype=torch.float64).view(4, 3)
-    figures = measure_bound(MODEL, x0, torch.Generator().manual_seed(0))
-    terms = elbo_terms(MODEL, x0, torch.Generator().manual_seed(0))
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# The bound
+
+
+@pytest.fixture
+def known_terms(monkeypatch):
+    """In place of the denoising terms: t + 100 x, where x is the first entry of x0."""
+    drawn = []
+
+    def term(model, x0, t, eps):
+        drawn.append(t)
+        return t + 100 * x0.flatten(1)[:, 0]
+
+    monkeypatch.setattr(evaluation_module, "denoising_term", term)
+    return drawn
+
+
+def test_all_terms_are_added_up_and_sorted_by_t(known_terms):
+    figures = measure_bound(MODEL, X0, seeded())
     scale = 1 / (3 * math.log(2))
-    expected = {
-        "total": -terms.bound() * scale,
-        "prior": terms.prior * scale,
-        "denoising": terms.denoising.sum(1) * scale,
-        "reconstruction": -terms.reconstruction * scale,
-    }
-    assert list(figures) == list(expected)
-    for name, values in expected.items():
+    sums = [sum(t + 100 * float(x0[0]) for t in range(2, 51)) * scale for x0 in X0]
+    mean = sum(sums) / 4
+    error = math.sqrt(sum((value - mean) ** 2 for value in sums) / 3 / 4)
+    assert figures.denoising.mean == pytest.approx(mean)
+    assert figures.denoising.standard_error == pytest.approx(error)
+    assert [low for low, _, _ in figures.by_t] == [2, 7, 12, 17, 22, 26, 31, 36, 41, 46]
+    assert [high for _, high, _ in figures.by_t] == [6, 11, 16, 21, 25, 30, 35, 40, 45, 50]
+    for low, high, share in figures.by_t:
+        terms = [t + 100 * float(X0[:, 0].mean()) for t in range(low, high + 1)]
+        assert share.mean == pytest.approx(sum(terms) * scale)
+    assert figures.by_t[-1][2].standard_error > 0
+
+
+def test_a_few_terms_stand_for_all(known_terms):
+    """Each t is as likely as any other, one in each stretch, and the mean is that of all."""
+    count = 4000
+    x0 = torch.zeros(count, 1, dtype=torch.float64)
+    figures = measure_bound(MODEL, x0, seeded(), terms_per_image=3, batch_size=count)
+    assert len(known_terms) == 3
+    for stretch, t in enumerate(known_terms):
+        low, high = 2 + 49 * stretch / 3, 2 + 49 * (stretch + 1) / 3
+        assert float(t.min()) > low - 1
+        assert float(t.max()) < high
+    times = torch.cat(known_terms).bincount(minlength=51)
+    assert times[:2].sum() == 0
+    assert len(times) == 51
+    assert float((times[2:] - 3 * count / 49).abs().max()) < 5 * math.sqrt(3 * count / 49)
+    exact = sum(range(2, 51)) / math.log(2)
+    assert abs(figures.denoising.mean - exact) < 4 * figures.denoising.standard_error
+    assert figures.denoising.standard_error < 0.005 * exact
+
+
+def test_the_other_terms_by_hand():
+    figures = measure_bound(MODEL, X0, seeded())
+    terms = elbo_terms(MODEL, X0, seeded())  # the first numbers drawn are those of x_1 here too
+    scale = 1 / (3 * math.log(2))
+    for name, values in [("prior", terms.prior), ("reconstruction", -terms.reconstruction)]:
         mean = sum(values.tolist()) / 4
         variance = sum((value - mean) ** 2 for value in values.tolist()) / 3
-        assert figures[name] == pytest.approx((mean, math.sqrt(variance / 4)))
+        assert getattr(figures, name).mean == pytest.approx(mean * scale)
+        error = getattr(figures, name).standard_error
+        assert error == pytest.approx(math.sqrt(variance / 4) * scale)
 
 
-def test_terms_add_up_to_the_total_in_batches_too():
-    x0 = torch.linspace(-1, 1, 10, dtype=torch.float64).view(5, 2)
-    figures = measure_bound(MODEL, x0, torch.Generator().manual_seed(0), batch_size=2)
-    parts = sum(figures[name][0] for name in ("prior", "denoising", "reconstruction"))
-    assert figures["total"][0] == pytest.approx(parts)
+@given(
+    count=st.integers(1, 7),
+    batch_size=st.integers(1, 8),
+    terms=st.one_of(st.none(), st.integers(1, 49)),
+)
+@settings(max_examples=25, deadline=None)
+def test_terms_add_up_to_the_total(count, batch_size, terms):
+    x0 = torch.linspace(-1, 1, 2 * count, dtype=torch.float64).view(count, 2)
+    figures = measure_bound(MODEL, x0, seeded(), terms, batch_size)
+    parts = figures.prior.mean + figures.denoising.mean + figures.reconstruction.mean
+    assert figures.total.mean == pytest.approx(parts)
+    assert sum(share.mean for _, _, share in figures.by_t) == pytest.approx(figures.denoising.mean)
 
 
-def test_gaussian_data_are_measured_at_their_entropy():
+@pytest.mark.parametrize("terms", [None, 5])
+def test_gaussian_data_are_measured_at_their_entropy(terms):
     """The bound is tight, so its mean over the data is the data's entropy."""
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     x0 = 0.1 + math.sqrt(0.3) * torch.randn(20_000, 1, generator=generator, dtype=torch.float64)
-    total, error = measure_bound(MODEL, x0, generator, batch_size=20_000)["total"]
+    total = measure_bound(MODEL, x0, generator, terms, batch_size=20_000).total
     entropy = 0.5 * math.log2(2 * math.pi * math.e * 0.3)
-    assert abs(total - entropy) < 4 * error
-    assert error < 0.05
+    assert abs(total.mean - entropy) < 4 * total.standard_error
+    assert total.standard_error < 0.05
 
 
 def test_one_image_has_no_standard_error():
-    total, error = measure_bound(MODEL, torch.zeros(1, 1), torch.Generator().manual_seed(0))[
-        "total"
-    ]
-    assert math.isfinite(total)
-    assert math.isnan(error)
+    total = measure_bound(MODEL, torch.zeros(1, 1), seeded()).total
+    assert math.isfinite(total.mean)
+    assert math.isnan(total.standard_error)
 
 
-def test_an_impossible_batch_size_is_refused():
+def test_impossible_numbers_are_refused():
     with pytest.raises(ValueError, match="batch_size = 0: it must be at least 1"):
-        measure_bound(MODEL, torch.zeros(1, 1), batch_size=0)
+        measure_bound(MODEL, X0, batch_size=0)
+    for terms in (0, 50):
+        with pytest.raises(ValueError, match=rf"terms_per_image = {terms}: choose 1\.\.49"):
+            measure_bound(MODEL, X0, terms_per_image=terms)
+
+
+# The Frechet distance
+
+
+def features(seed, count=200, shift=0.0, scale=1.0):
+    mixing = torch.randn(5, 5, generator=seeded(9), dtype=torch.float64)
+    return (
+        shift + scale * torch.randn(count, 5, generator=seeded(seed), dtype=torch.float64) @ mixing
+    )
+
+
+def test_the_distance_of_a_set_from_itself_is_zero():
+    assert frechet_distance(features(0), features(0)) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_distance_sees_a_shift_and_a_scale():
+    one = features(0)
+    assert frechet_distance(one, one + 3) == pytest.approx(5 * 9, rel=1e-9)
+    centred = one - one.mean(0)
+    trace = float(centred.T.cov().trace())
+    assert frechet_distance(centred, 3 * centred) == pytest.approx(4 * trace, rel=1e-9)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.floats(-1, 1), st.floats(0.5, 2))
+@settings(max_examples=20, deadline=None)
+def test_the_distance_is_that_of_scipy(seed_1, seed_2, shift, scale):
+    one, two = features(seed_1, 100), features(seed_2, 70, shift, scale)
+    (mean_1, mean_2) = (x.numpy().mean(0) for x in (one, two))
+    (cov_1, cov_2) = (np.cov(x.numpy(), rowvar=False) for x in (one, two))
+    root = scipy.linalg.sqrtm(cov_1 @ cov_2).real
+    expected = np.square(mean_1 - mean_2).sum() + np.trace(cov_1 + cov_2 - 2 * root)
+    assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+    assert frechet_distance(two, one) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+# Neighbours
+
+
+def test_neighbours_are_those_of_brute_force():
+    queries = torch.randn(11, 6, generator=seeded(1))
+    among = torch.randn(30, 6, generator=seeded(2))
+    distance, index = nearest_neighbours(queries, among, batch_size=4)
+    table = np.linalg.norm(queries.numpy()[:, None] - among.numpy()[None], axis=-1)
+    assert index.tolist() == table.argmin(1).tolist()
+    assert distance.tolist() == pytest.approx(table.min(1).tolist(), rel=1e-5)
+
+
+# Samples
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_bundled("train").images[:600], load_bundled("test").images[:400]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return load_classifier()
+
+
+def test_samples_that_are_real_images_score_the_floor(digits, classifier):
+    """Half of the real images against the other half: that is what the floor means."""
+    train, unseen = digits
+    drawn = torch.randperm(len(train), generator=seeded(3))[:300]
+    figures = measure_samples(train[drawn], train, unseen, classifier, seed=3)
+    assert figures.fid == figures.fid_floor
+    assert (figures.samples, figures.references) == (300, 400)
+    other = measure_samples(train[drawn], train, unseen, classifier, seed=4)
+    assert other.fid == figures.fid
+    assert other.fid_floor != figures.fid_floor
+    assert other.fid_floor < 3 * figures.fid_floor
+
+
+def test_copies_of_training_images_are_noticed(digits, classifier):
+    train, unseen = digits
+    copied = measure_samples(train[:200], train, unseen, classifier)
+    fresh = measure_samples(unseen[:200], train, unseen, classifier)
+    for name in ("pixels", "features"):
+        assert getattr(copied, name).copies == 1
+        assert getattr(copied, name).samples == pytest.approx(0, abs=0.05)
+        assert getattr(fresh, name).copies < 0.05
+        assert getattr(fresh, name).samples == pytest.approx(getattr(fresh, name).unseen, rel=0.1)
+
+
+def test_classes_and_confidence_are_counted(digits, classifier):
+    train, unseen = digits
+    labels = load_bundled("train").labels[:600]
+    threes = train[labels == 3]
+    figures = measure_samples(threes, train, unseen, classifier)
+    assert figures.classes == [0, 0, 0, len(threes), 0, 0, 0, 0, 0, 0]
+    assert figures.confidence > 0.98
+    ghosts = torch.maximum(train[:100], train[105:205])  # two different digits in one image
+    figures = measure_samples(ghosts, train, unseen, classifier)
+    assert sum(figures.classes) == 100
+    assert figures.confidence < 0.95 < figures.confidence_unseen
+    assert figures.fid > 3 * figures.fid_floor
+
+
+@pytest.mark.parametrize("count", [1, 601])
+def test_too_few_or_too_many_samples_are_refused(digits, classifier, count):
+    train, unseen = digits
+    samples = train[:1].expand(count, -1, -1, -1)
+    with pytest.raises(ValueError, match=rf"{count} samples: give 2\.\.600"):
+        measure_samples(samples, train, unseen, classifier)

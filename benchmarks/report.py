@@ -1,0 +1,201 @@
+"""Write benchmarks/results.md from benchmarks/results.json and the figures of the shipped models.
+
+python benchmarks/report.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+MODELS = ("mnist", "mnist-bound")
+
+
+def write_report(results: dict[str, Any]) -> None:
+    """Write results.md beside this file."""
+    (HERE / "results.md").write_text(render(results), encoding="utf-8")
+
+
+def render(results: dict[str, Any]) -> str:
+    """The report, as Markdown."""
+    parts = ["# Measured", INTRODUCTION]
+    for name in MODELS:
+        path = HERE / f"{name}.json"
+        if path.exists():
+            parts += _model(name, json.loads(path.read_text(encoding="utf-8")))
+    if "speed" in results:
+        parts += _speed(results["speed"])
+    if "quality" in results:
+        parts += _quality(results["quality"])
+    if "overhead" in results:
+        parts += _overhead(results["overhead"])
+    return "\n\n".join(parts) + "\n"
+
+
+INTRODUCTION = """Every figure on this page was written by a program, from the files beside it. The
+models that ship were measured by `ddpm-tutorial evaluate`, everything else by `make bench`. Run
+them on your machine: the times will be yours, the order of the contenders should not change."""
+
+
+def _model(model: str, record: dict[str, Any]) -> list[str]:
+    bound, samples = record["bits_per_dim"], record["samples"]
+    rows = [
+        [name, f"{bound[name]['mean']:.4f}", f"{bound[name]['standard_error']:.4f}"]
+        for name in ("total", "prior", "denoising", "reconstruction")
+    ]
+    rows[3:3] = [
+        [f"denoising, t = {low}..{high}", f"{share['mean']:.4f}", f"{share['standard_error']:.4f}"]
+        for low, high, share in bound["by_t"]
+    ]
+    nearest = [
+        [
+            words,
+            f"{samples['pixels'][field]:{form}}",
+            f"{samples['features'][field]:{form}}",
+        ]
+        for words, field, form in (
+            ("median distance of the samples", "samples", ".3f"),
+            ("median distance of the test images", "unseen", ".3f"),
+            ("samples nearer than 99 in 100 test images", "copies", ".2%"),
+        )
+    ]
+    return [
+        f"## The shipped model `{model}`",
+        f"The bound of {record['n']:,} test images, as a lossless code length, with its standard "
+        f"error. Each image stands with {record['terms_per_image']} of its terms, at random t.",
+        _table(["term", "bits per dimension", "standard error"], rows),
+        f"{samples['samples']:,} samples ({record['sampler']}, {record['steps']} steps) beside "
+        f"{samples['references']:,} test images. FID is the Frechet distance on the features of "
+        f"the digit classifier that ships with the package; its floor is that of as many training "
+        f"images.",
+        _table(
+            ["", "samples", "real images"],
+            [
+                ["FID", f"{samples['fid']:.3f}", f"{samples['fid_floor']:.3f} (floor)"],
+                [
+                    "mean confidence of the classifier",
+                    f"{samples['confidence']:.3f}",
+                    f"{samples['confidence_unseen']:.3f}",
+                ],
+            ],
+        ),
+        _table(
+            ["read as", *map(str, range(10))],
+            [["samples", *(f"{count:,}" for count in samples["classes"])]],
+        ),
+        _table(["nearest training image", "by pixels", "by features"], nearest),
+        _measured_on(record["machine"], record["command"], record["seed"]),
+    ]
+
+
+def _speed(figures: dict[str, Any]) -> list[str]:
+    contenders = figures["contenders"]
+    ours = contenders["ddpm_tutorial"]
+    rows = [
+        [
+            f"`{name}`",
+            row["settings"],
+            f"{row['weights'] / 1e6:.2f} M",
+            f"{row['training_images_per_second']:.0f}",
+            f"{ours['training_images_per_second'] / row['training_images_per_second']:.1f}",
+            f"{row['seconds_per_1000_evaluations']:.2f}",
+            f"{row['seconds_per_1000_evaluations'] / ours['seconds_per_1000_evaluations']:.1f}",
+        ]
+        for name, row in contenders.items()
+    ]
+    return [
+        "## Speed",
+        f"Training on batches of {figures['batch']}, and single evaluations of the network on "
+        f"batches of {figures['batch_sampling']}, as in sampling. The contenders took turns; the "
+        f"median of {figures['rounds']} rounds. The ratios say how many times as fast ours is.",
+        _table(
+            [
+                "package",
+                "network",
+                "weights",
+                "training, images/s",
+                "ratio",
+                "seconds per 1,000 evaluations",
+                "ratio",
+            ],
+            rows,
+        ),
+        _measured_on_part(figures),
+    ]
+
+
+def _quality(figures: dict[str, Any]) -> list[str]:
+    n = figures["side_by_side"]
+    budgets = sorted({int(b) for row in figures["contenders"].values() for b in row})
+    rows = []
+    for name, row in figures["contenders"].items():
+        cells = [f"`{name}`"]
+        for budget in budgets:
+            at = row.get(str(budget), {})
+            found = [(int(key[4:]), value) for key, value in at.items() if key.startswith("fid_")]
+            cells.append(
+                "; ".join(
+                    f"{value:.2f}" + ("" if size == n else f" (N = {size:,})")
+                    for size, value in found
+                )
+                + (f" after {at['steps']:,} steps" if found else "")
+            )
+        rows.append(cells)
+    floors = ", ".join(
+        f"{value:.2f} with N = {int(size):,}" for size, value in figures["floor"].items()
+    )
+    return [
+        "## Quality after the same time",
+        f"FID of models trained from nothing for the same wall-clock time: N = {n:,} samples "
+        f"unless it says otherwise, 50 DDIM steps, beside {figures['references']:,} test images. "
+        f"Smaller is better. The floor, of as many training images: {floors}.",
+        _table(["package", *(f"{budget} s" for budget in budgets)], rows),
+        _measured_on_part(figures),
+    ]
+
+
+def _overhead(figures: dict[str, Any]) -> list[str]:
+    rows = [
+        ["a training step, over forward, backward and optimiser", f"{figures['training_step']:.1%}"]
+    ]
+    rows += [
+        [f"sampler `{name}`, over its network evaluations", f"{value:.1%}"]
+        for name, value in figures["samplers"].items()
+    ]
+    return [
+        "## Overhead, and how near the machine's peak",
+        _table(["what ours adds", "overhead"], rows),
+        f"The best rate of a 2048 x 2048 matrix product on this machine is "
+        f"{figures['peak_gflops']:,.0f} GFLOP/s. Training runs at "
+        f"{figures['training_gflops']:,.0f} GFLOP/s, {figures['training_of_peak']:.0%} of that, "
+        f"and sampling at {figures['sampling_gflops']:,.0f} GFLOP/s, "
+        f"{figures['sampling_of_peak']:.0%}; counted are matrix products and convolutions.",
+        _measured_on_part(figures),
+    ]
+
+
+def _measured_on_part(figures: dict[str, Any]) -> str:
+    machine = figures["measured_on"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return (
+        _measured_on(machine, machine["command"], machine["seed"])
+        + f" {machine['precision']}. {versions}. {machine['date']}."
+    )
+
+
+def _measured_on(machine: dict[str, Any], command: str, seed: int) -> str:
+    return (
+        f"Command: `{command}`, seed {seed}. Machine: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['threads']} threads, accelerator: {machine['accelerator']}; Python "
+        f"{machine['python']}, torch {machine['torch']}."
+    )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, [":--" if index == 0 else "--:" for index in range(len(head))], *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+if __name__ == "__main__":
+    source = HERE / "results.json"
+    write_report(json.loads(source.read_text(encoding="utf-8")) if source.exists() else {})

@@ -1,0 +1,275 @@
+"""Measure this package beside its peers on this machine: `make bench`.
+
+    python benchmarks/run.py [speed] [overhead] [quality] [--data FOLDER_WITH_MNIST]
+
+writes what it measured into benchmarks/results.json as it goes, and benchmarks/results.md from it.
+Without names it measures all three, which takes about two hours on two CPU cores. Nothing else
+should run meanwhile: a second program on the same cores costs far more than its share.
+"""
+
+import argparse
+import gc
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from contenders import BATCH, PEERS, STEPS, Ours, Peer, Trainer
+from report import write_report
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from ddpm_tutorial import DDPMConfig, TrainingConfig, load_mnist, sample, train
+from ddpm_tutorial.checkpoint import load_classifier
+from ddpm_tutorial.classifier import classify
+from ddpm_tutorial.evaluation import frechet_distance
+from ddpm_tutorial.files import write_atomically
+from ddpm_tutorial.machine import describe_machine
+from ddpm_tutorial.training import make_accelerator
+
+RESULTS = Path(__file__).parent / "results.json"
+ROUNDS = 5  # contenders take turns, so that a slow minute of the machine hits all of them
+SEED = 0
+DRAW = 250  # samples at a time
+SIDE_BY_SIDE, TARGET = 1000, 2000  # samples for the FID: beside the peers, and of ours alone
+BUDGETS = (240, 600)  # seconds of training
+TARGET_BUDGET = 300
+LIBRARIES = ("diffusers", "denoising-diffusion-pytorch", "smalldiffusion", "torchmetrics")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=[], choices=[[], *PARTS])
+    parser.add_argument("--data", default=None)
+    arguments = parser.parse_args()
+    digits = load_mnist("train", arguments.data)
+    unseen = load_mnist("test", arguments.data)
+    accelerator = make_accelerator()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+    def keep(part: str, figures: dict[str, Any]) -> None:
+        figures["measured_on"] = describe_machine() | {
+            "precision": "bfloat16" if accelerator.mixed_precision == "bf16" else "float32",
+            "command": shlex.join(["python", "benchmarks/run.py", part]),
+            "seed": SEED,
+            "date": time.strftime("%Y-%m-%d"),
+            "versions": {name: version(name) for name in LIBRARIES},
+        }
+        results[part] = figures
+        write_atomically(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
+        write_report(results)
+
+    for part in arguments.parts or PARTS:
+        PARTS[part](digits.images, unseen.images, accelerator, lambda f, part=part: keep(part, f))
+
+
+def measure_speed(train_images, unseen, accelerator, keep) -> None:
+    """Images/s in training and network evaluations/s, contenders in turn."""
+    torch.manual_seed(SEED)
+    contenders: list[Peer] = [Ours(), *(peer() for peer in PEERS)]
+    trainers = [Trainer(contender) for contender in contenders]
+    ours = iter(_forever(train_images, accelerator))
+    figures: dict[str, dict[str, Any]] = {c.name: {"settings": c.settings} for c in contenders}
+    seconds: dict[str, tuple[list[float], list[float]]] = {c.name: ([], []) for c in contenders}
+    for turn in tqdm(range(ROUNDS + 1), unit="round", desc="speed"):
+        for contender, trainer in zip(contenders, trainers, strict=True):
+
+            def one_step(contender=contender, trainer=trainer) -> None:
+                if contender is contenders[0]:
+                    next(ours)
+                else:
+                    x0 = train_images[torch.randint(len(train_images), (BATCH,))]
+                    trainer.step(x0, accelerator.autocast())
+
+            steps = 40 if contender is contenders[0] else 10
+            training = _seconds(one_step, steps) / (steps * BATCH)
+            x = torch.randn(DRAW, 1, 28, 28)
+            contender.network.eval()
+            with torch.no_grad(), accelerator.autocast():
+                calls = 8 if contender is contenders[0] else 2
+                one = lambda contender=contender, x=x: contender.evaluate(x)  # noqa: E731
+                sampling = _seconds(one, calls) / (calls * DRAW)
+            contender.network.train()
+            if turn:  # the first round warms up
+                seconds[contender.name][0].append(training)
+                seconds[contender.name][1].append(sampling)
+    for contender in contenders:
+        training, sampling = (statistics.median(values) for values in seconds[contender.name])
+        figures[contender.name] |= {
+            "weights": sum(p.numel() for p in contender.network.parameters()),
+            "training_images_per_second": round(1 / training, 1),
+            "seconds_per_1000_evaluations": round(1000 * sampling, 3),
+        }
+    keep({"contenders": figures, "batch": BATCH, "batch_sampling": DRAW, "rounds": ROUNDS})
+
+
+def measure_overhead(train_images, unseen, accelerator, keep) -> None:
+    """What our step and sampler add to the bare network, and how near it comes to the peak."""
+    torch.manual_seed(SEED)
+    ours = iter(_forever(train_images, accelerator))
+    model = DDPMConfig().build()
+    network = model.network
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+    x = torch.randn(BATCH, 1, 28, 28)
+    t = torch.full((BATCH,), 500)
+
+    def bare_step() -> None:
+        with accelerator.autocast():
+            loss = (network(x, t) - x).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    many, at = torch.randn(DRAW, 1, 28, 28), torch.full((DRAW,), 500)
+
+    def bare_calls() -> None:
+        with torch.no_grad(), accelerator.autocast():
+            for _ in range(STEPS):
+                network(many, at)
+
+    def sampler(name: str) -> Callable[[], object]:
+        def run() -> None:
+            with accelerator.autocast():
+                sample(model, DRAW, name, STEPS)  # type: ignore[arg-type]
+
+        return run
+
+    _seconds(bare_step, 10), _seconds(lambda: next(ours), 10)
+    pairs = [
+        (_seconds(lambda: next(ours), 20), _seconds(bare_step, 20))
+        for _ in tqdm(range(3 * ROUNDS), unit="round", desc="overhead of a training step")
+    ]
+    bare = statistics.median(seconds for _, seconds in pairs) / 20
+    step = statistics.median(full / seconds for full, seconds in pairs) - 1
+    model.eval()
+    of_samplers = {}
+    for name in ("ddpm", "ddim", "dpm++"):
+        runs = [
+            (_seconds(sampler(name), 1), _seconds(bare_calls, 1))
+            for _ in tqdm(range(ROUNDS), unit="round", desc=f"overhead of {name}")
+        ]
+        of_samplers[name] = statistics.median(full / seconds for full, seconds in runs) - 1
+        calls = statistics.median(seconds for _, seconds in runs) / STEPS
+
+    model.train()
+    with FlopCounterMode(display=False) as counter:
+        bare_step()
+    training_flops = counter.get_total_flops()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(many, at)
+    sampling_flops = counter.get_total_flops()
+    peak = _matmul_peak(torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32)
+    keep(
+        {
+            "training_step": round(step, 4),
+            "samplers": {name: round(value, 4) for name, value in of_samplers.items()},
+            "peak_gflops": round(peak / 1e9, 1),
+            "training_gflops": round(training_flops / bare / 1e9, 1),
+            "sampling_gflops": round(sampling_flops / calls / 1e9, 1),
+            "training_of_peak": round(training_flops / bare / peak, 3),
+            "sampling_of_peak": round(sampling_flops / calls / peak, 3),
+        }
+    )
+
+
+def measure_quality(train_images, unseen, accelerator, keep) -> None:
+    """FID of models trained from nothing for the same time."""
+    classifier = load_classifier()
+    unseen_features, _ = classify(classifier, unseen)
+    train_features, _ = classify(classifier, train_images)
+    order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(SEED))
+
+    def fid(draw: Callable[[int], torch.Tensor], n: int, what: str) -> float:
+        torch.manual_seed(SEED)
+        parts = []
+        for _ in tqdm(range(n // DRAW), unit="batch", desc=f"sampling {what}"):
+            with torch.no_grad(), accelerator.autocast():
+                parts.append(draw(DRAW))
+        features, _ = classify(classifier, torch.cat(parts).float())
+        return round(frechet_distance(features, unseen_features), 3)
+
+    figures: dict[str, Any] = {
+        "references": len(unseen),
+        "floor": {
+            str(n): round(frechet_distance(train_features[order[:n]], unseen_features), 3)
+            for n in (SIDE_BY_SIDE, TARGET)
+        },
+        "side_by_side": SIDE_BY_SIDE,
+        "contenders": {},
+    }
+    ours: dict[str, Any] = {}
+    figures["contenders"]["ddpm_tutorial"] = ours
+    for budget in sorted({*BUDGETS, TARGET_BUDGET}):
+        torch.manual_seed(SEED)
+        model = DDPMConfig().build()
+        settings = TrainingConfig(minutes=budget / 60, batch_size=BATCH, seed=SEED)
+        bar = tqdm(total=budget, unit="s", desc=f"training ddpm_tutorial for {budget} s")
+        for record in train(model, train_images, settings, accelerator=accelerator):
+            bar.update(min(int(record.seconds), budget) - bar.n)
+        bar.close()
+
+        def draw(n: int, ema=record.ema) -> torch.Tensor:
+            return sample(ema, n, "ddim", STEPS, batch_size=n)
+
+        ours[str(budget)] = {"steps": record.step}
+        sizes = (TARGET,) if budget == TARGET_BUDGET else (SIDE_BY_SIDE,)
+        for n in sizes:
+            ours[str(budget)][f"fid_{n}"] = fid(draw, n, f"ddpm_tutorial at {budget} s")
+        keep(figures)
+    for make in PEERS:
+        torch.manual_seed(SEED)
+        peer = make()
+        trainer, spent, at_budget = Trainer(peer), 0.0, {}
+        bar = tqdm(total=BUDGETS[-1], unit="s", desc=f"training {peer.name}")
+        for budget in BUDGETS:
+            while spent < budget:
+                began = time.monotonic()
+                x0 = train_images[torch.randint(len(train_images), (BATCH,))]
+                trainer.step(x0, accelerator.autocast())
+                spent += time.monotonic() - began
+                bar.update(min(int(spent), BUDGETS[-1]) - bar.n)
+            state = torch.get_rng_state()
+            at_budget[str(budget)] = {
+                "steps": trainer.step_number,
+                f"fid_{SIDE_BY_SIDE}": fid(
+                    lambda n, peer=peer, ema=trainer.ema: peer.draw(ema, n),
+                    SIDE_BY_SIDE,
+                    f"{peer.name} at {budget} s",
+                ),
+            }
+            torch.set_rng_state(state)
+        bar.close()
+        figures["contenders"][peer.name] = at_budget
+        keep(figures)
+        gc.collect()
+
+
+def _forever(images, accelerator):
+    torch.manual_seed(SEED)
+    settings = TrainingConfig(steps=10**9, batch_size=BATCH, seed=SEED)
+    return train(DDPMConfig().build(), images, settings, accelerator=accelerator)
+
+
+def _seconds(call: Callable[[], object], times: int) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        call()
+    return time.perf_counter() - began
+
+
+def _matmul_peak(dtype: torch.dtype, size: int = 2048) -> float:
+    """The best rate of a large square matrix product, in FLOP/s."""
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+    return 2 * size**3 / min(_seconds(lambda: a @ b, 1) for _ in range(30))
+
+
+PARTS = {"speed": measure_speed, "overhead": measure_overhead, "quality": measure_quality}
+
+if __name__ == "__main__":
+    sys.exit(main())
