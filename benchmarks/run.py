@@ -128,34 +128,36 @@ def measure_overhead(train_images, unseen, accelerator, keep) -> None:
 
     many, at = torch.randn(DRAW, 1, 28, 28), torch.full((DRAW,), 500)
 
+    few = 10  # short runs, often in turn: the speed of a machine drifts
+
     def bare_calls() -> None:
         with torch.no_grad(), accelerator.autocast():
-            for _ in range(STEPS):
+            for _ in range(few):
                 network(many, at)
 
     def sampler(name: str) -> Callable[[], object]:
         def run() -> None:
             with accelerator.autocast():
-                sample(model, DRAW, name, STEPS)  # type: ignore[arg-type]
+                sample(model, DRAW, name, few)  # type: ignore[arg-type]
 
         return run
 
     _seconds(bare_step, 10), _seconds(lambda: next(ours), 10)
     pairs = [
-        (_seconds(lambda: next(ours), 20), _seconds(bare_step, 20))
-        for _ in tqdm(range(3 * ROUNDS), unit="round", desc="overhead of a training step")
+        (_seconds(lambda: next(ours), few), _seconds(bare_step, few))
+        for _ in tqdm(range(6 * ROUNDS), unit="round", desc="overhead of a training step")
     ]
-    bare = statistics.median(seconds for _, seconds in pairs) / 20
+    bare = statistics.median(seconds for _, seconds in pairs) / few
     step = statistics.median(full / seconds for full, seconds in pairs) - 1
     model.eval()
     of_samplers = {}
     for name in ("ddpm", "ddim", "dpm++"):
         runs = [
             (_seconds(sampler(name), 1), _seconds(bare_calls, 1))
-            for _ in tqdm(range(ROUNDS), unit="round", desc=f"overhead of {name}")
+            for _ in tqdm(range(2 * ROUNDS), unit="round", desc=f"overhead of {name}")
         ]
         of_samplers[name] = statistics.median(full / seconds for full, seconds in runs) - 1
-        calls = statistics.median(seconds for _, seconds in runs) / STEPS
+        calls = statistics.median(seconds for _, seconds in runs) / few
 
     model.train()
     with FlopCounterMode(display=False) as counter:
