@@ -157,14 +157,14 @@ class UNet(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Normalisation over groups of channels, in float32 also under mixed precision.
+    """Normalisation over groups of channels, in the precision of its weights.
 
-    There that is exact to the last bit of bfloat16, and on a CPU a third faster.
+    Under mixed precision that is float32: more exact, and on a CPU a third faster.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps x (B, width, H, W) to the same shape and dtype."""
-        return super().forward(x.float()).to(x.dtype)
+        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
 
 
 class ResidualBlock(nn.Module):
