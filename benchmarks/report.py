@@ -1,28 +1,81 @@
-"""Write benchmarks/results.md from benchmarks/results.json and the figures of the shipped models.
+"""Write benchmarks/results.md, and the table in README.md, from the results files.
 
-python benchmarks/report.py
+    python benchmarks/report.py
+
+The results files are benchmarks/results.json, which run.py writes, and one for each shipped model.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ddpm_tutorial.checkpoint import PRETRAINED as MODELS
+from ddpm_tutorial.files import write_atomically
+
 HERE = Path(__file__).parent
-MODELS = ("mnist", "mnist-bound")
+ROOT = HERE.parent
 
 
-def write_report(results: dict[str, Any]) -> None:
-    """Write results.md beside this file."""
-    (HERE / "results.md").write_text(render(results), encoding="utf-8")
+START = "<!-- figures: written by benchmarks/report.py -->"
+END = "<!-- end of figures -->"
 
 
-def render(results: dict[str, Any]) -> str:
-    """The report, as Markdown."""
+def main() -> None:
+    """Write the page, and the table between two marks in README.md."""
+    write_atomically(HERE / "results.md", render().encode())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = readme.partition(START)
+    _, _, after = rest.partition(END)
+    text = f"{before}{START}\n{table_of_models()}\n{END}{after}"
+    write_atomically(ROOT / "README.md", text.encode())
+
+
+def load(name: str) -> dict[str, Any]:
+    """The results file of that name; empty where nothing was measured yet."""
+    path = HERE / f"{name}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def table_of_models() -> str:
+    """The shipped models side by side, as Markdown."""
+    records = {name: record for name in MODELS if (record := load(name))}
+
+    def row(words: str, cell: Callable[[dict[str, Any]], str]) -> list[str]:
+        return [words, *(cell(record) for record in records.values())]
+
+    def bits(name: str) -> Callable[[dict[str, Any]], str]:
+        def cell(record: dict[str, Any]) -> str:
+            estimate = record["bits_per_dim"][name]
+            return f"{estimate['mean']:.3f} ± {estimate['standard_error']:.3f}"
+
+        return cell
+
+    return _table(
+        ["", *(f"`{name}`" for name in records)],
+        [
+            row("bound, bits per dimension", bits("total")),
+            row("its prior term", bits("prior")),
+            row("its denoising terms", bits("denoising")),
+            row("its reconstruction term", bits("reconstruction")),
+            row("samples, and steps of DDIM", lambda r: f"{r['n']:,}, {r['steps']}"),
+            row("FID", lambda r: f"{r['samples']['fid']:.2f}"),
+            row("its floor", lambda r: f"{r['samples']['fid_floor']:.2f}"),
+            row(
+                "samples nearer to a training image than 99 % of the test images of their digit",
+                lambda r: f"{r['samples']['pixels']['copies']:.1%}",
+            ),
+        ],
+    )
+
+
+def render() -> str:
+    """The page, as Markdown."""
     parts = ["# Measured", INTRODUCTION]
     for name in MODELS:
-        path = HERE / f"{name}.json"
-        if path.exists():
-            parts += _model(name, json.loads(path.read_text(encoding="utf-8")))
+        if record := load(name):
+            parts += _model(name, record)
+    results = load("results")
     if "speed" in results:
         parts += _speed(results["speed"])
     if "quality" in results:
@@ -56,7 +109,7 @@ def _model(model: str, record: dict[str, Any]) -> list[str]:
         for words, field, form in (
             ("median distance of the samples", "samples", ".3f"),
             ("median distance of the test images", "unseen", ".3f"),
-            ("samples nearer than 99 in 100 test images", "copies", ".2%"),
+            ("samples nearer than 99 % of the test images of their digit are", "copies", ".2%"),
         )
     ]
     return [
@@ -197,5 +250,4 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    source = HERE / "results.json"
-    write_report(json.loads(source.read_text(encoding="utf-8")) if source.exists() else {})
+    main()

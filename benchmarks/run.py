@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from contenders import BATCH, PEERS, STEPS, Ours, Peer, Trainer
-from report import write_report
+from report import main as write_report
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
@@ -63,7 +63,7 @@ def main() -> None:
         }
         results[part] = figures
         write_atomically(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
-        write_report(results)
+        write_report()
 
     for part in arguments.parts or PARTS:
         PARTS[part](digits.images, unseen.images, accelerator, lambda f, part=part: keep(part, f))

@@ -153,20 +153,25 @@ def test_the_shipped_model_draws():
     assert (images.amax((1, 2, 3)) > 0.5).all()
 
 
-def test_the_shipped_model_is_small_and_says_how_it_was_made():
-    path = checkpoint.ASSETS / "mnist.safetensors"
-    assert path.stat().st_size < 8e6
-    details = load_checkpoint(path).details
-    assert details["run"]["settings"]["minutes"] == 60
-    assert set(details["bits_per_dim"]) == {"total", "prior", "denoising", "reconstruction"}
+def test_the_shipped_models_say_how_they_were_made():
+    runs = {
+        name: load_checkpoint(checkpoint.ASSETS / f"{name}.safetensors").details["run"]
+        for name in checkpoint.PRETRAINED
+    }
+    readme = (checkpoint.ASSETS / "README.md").read_text(encoding="utf-8")
+    for option in ("--minutes 60", "--batch-size 64", "--ema-decay 0.9995"):
+        assert option in readme
+    settings = runs["mnist"]["settings"]
+    assert (settings["minutes"], settings["batch_size"], settings["ema_decay"]) == (60, 64, 0.9995)
+    assert f"the first took {runs['mnist']['step']:,}" in readme
+    settings = runs["mnist-bound"]["settings"]
+    assert f"--steps {settings['steps']} --schedule {settings['schedule']} --predicts" in readme
+    assert settings["predicts"] == "levels"
 
 
-def test_readme_states_the_figures_of_the_shipped_model():
-    figures = load_checkpoint(checkpoint.ASSETS / "mnist.safetensors").details["bits_per_dim"]
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    for name in figures:
-        mean, error = figures[name]["mean"], figures[name]["standard_error"]
-        assert f"| {name} | {mean:.2f} ± {error:.2f} |" in readme
+def test_the_classifier_is_no_diffusion_model():
+    with pytest.raises(TutorialError, match="holds no diffusion model"):
+        load_model(checkpoint.ASSETS / "classifier.safetensors")
 
 
 def test_an_unknown_name_is_refused():

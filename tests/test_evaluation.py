@@ -212,6 +212,18 @@ def test_copies_of_training_images_are_noticed(digits, classifier):
         assert getattr(fresh, name).samples == pytest.approx(getattr(fresh, name).unseen, rel=0.1)
 
 
+def test_copies_are_judged_digit_by_digit(digits, classifier):
+    """Ones lie near each other anyway; copied eights would hide behind them."""
+    train, unseen = digits
+    labels = load_bundled("train").labels[:600]
+    copied = train[labels == 8]
+    copied = 0.7 * copied + 0.3 * copied.roll(1, 0)
+    near = nearest_neighbours(copied.flatten(1), train.flatten(1))[0]
+    usual = nearest_neighbours(unseen.flatten(1), train.flatten(1))[0]
+    assert float((near < usual.quantile(0.01)).double().mean()) < 0.5
+    assert measure_samples(copied, train, unseen, classifier).pixels.copies > 0.9
+
+
 def test_classes_and_confidence_are_counted(digits, classifier):
     train, unseen = digits
     labels = load_bundled("train").labels[:600]
