@@ -17,18 +17,27 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 
 
-START = "<!-- figures: written by benchmarks/report.py -->"
-END = "<!-- end of figures -->"
-
-
 def main() -> None:
-    """Write the page, and the table between two marks in README.md."""
+    """Write the page, and the tables between marks in README.md."""
     write_atomically(HERE / "results.md", render().encode())
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, _, rest = readme.partition(START)
-    _, _, after = rest.partition(END)
-    text = f"{before}{START}\n{table_of_models()}\n{END}{after}"
-    write_atomically(ROOT / "README.md", text.encode())
+    for name, table in tables_of_readme().items():
+        start, end = marks(name)
+        before, _, rest = readme.partition(start)
+        _, _, after = rest.partition(end)
+        readme = f"{before}{start}\n{table}\n{end}{after}"
+    write_atomically(ROOT / "README.md", readme.encode())
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The comments in README.md between which the table of that name stands."""
+    return f"<!-- {name}: written by benchmarks/report.py -->", f"<!-- end of {name} -->"
+
+
+def tables_of_readme() -> dict[str, str]:
+    """What stands in README.md between marks, by name."""
+    tables = {"models": table_of_models(), "peers": table_of_peers()}
+    return {name: table for name, table in tables.items() if table}
 
 
 def load(name: str) -> dict[str, Any]:
@@ -67,6 +76,27 @@ def table_of_models() -> str:
             ),
         ],
     )
+
+
+def table_of_peers() -> str:
+    """This package beside its peers, as Markdown; empty where nothing was measured yet."""
+    results = load("results")
+    if "speed" not in results or "quality" not in results:
+        return ""
+    speed, quality = results["speed"]["contenders"], results["quality"]
+    rows, fid = [], f"fid_{quality['side_by_side']}"
+    for name, row in speed.items():
+        at = quality["contenders"][name]["240"]
+        rows.append(
+            [
+                f"`{name}`",
+                f"{row['training_images_per_second']:.0f}",
+                f"{row['seconds_per_1000_evaluations']:.2f}",
+                f"{at[fid]:.1f}",
+            ]
+        )
+    head = ["package", "training, images/s", "seconds per 1,000 evaluations", "FID after 240 s"]
+    return _table(head, rows)
 
 
 def render() -> str:

@@ -37,7 +37,9 @@ def test_the_page_of_results_is_what_the_results_files_say(report):
 
 
 def test_the_readme_states_the_figures_of_the_shipped_models(report):
-    assert f"{report.START}\n{report.table_of_models()}\n{report.END}" in README
+    for name, table in report.tables_of_readme().items():
+        start, end = report.marks(name)
+        assert f"{start}\n{table}\n{end}" in README
     accuracy = load_checkpoint(ASSETS / "classifier.safetensors").details["test_accuracy"]
     for text in (README, (ASSETS / "README.md").read_text(encoding="utf-8")):
         assert f"{100 * accuracy:.2f} % of the" in text
