@@ -23,6 +23,8 @@ def main() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, table in tables_of_readme().items():
         start, end = marks(name)
+        if readme.count(start) != 1 or readme.count(end) != 1:
+            raise SystemExit(f"README.md must hold {start} and {end} once")
         before, _, rest = readme.partition(start)
         _, _, after = rest.partition(end)
         readme = f"{before}{start}\n{table}\n{end}{after}"
@@ -67,11 +69,12 @@ def table_of_models() -> str:
             row("its prior term", bits("prior")),
             row("its denoising terms", bits("denoising")),
             row("its reconstruction term", bits("reconstruction")),
-            row("samples, and steps of DDIM", lambda r: f"{r['n']:,}, {r['steps']}"),
-            row("FID", lambda r: f"{r['samples']['fid']:.2f}"),
-            row("its floor", lambda r: f"{r['samples']['fid_floor']:.2f}"),
+            row("FID", lambda r: f"{r['samples']['fid']:.2f} (N = {r['samples']['samples']:,})"),
             row(
-                "samples nearer to a training image than 99 % of the test images of their digit",
+                "its floor, with as many real images", lambda r: f"{r['samples']['fid_floor']:.2f}"
+            ),
+            row(
+                "samples nearer by pixels to a training image than 99 % of test images are",
                 lambda r: f"{r['samples']['pixels']['copies']:.1%}",
             ),
         ],
@@ -84,6 +87,8 @@ def table_of_peers() -> str:
     if "speed" not in results or "quality" not in results:
         return ""
     speed, quality = results["speed"]["contenders"], results["quality"]
+    if not all("240" in quality["contenders"].get(name, {}) for name in speed):
+        return ""  # the measurement is still running
     rows, fid = [], f"fid_{quality['side_by_side']}"
     for name, row in speed.items():
         at = quality["contenders"][name]["240"]
@@ -116,8 +121,7 @@ def render() -> str:
 
 
 INTRODUCTION = """Every figure on this page was written by a program, from the files beside it. The
-models that ship were measured by `ddpm-tutorial evaluate`, everything else by `make bench`. Run
-them on your machine: the times will be yours, the order of the contenders should not change."""
+models that ship were measured by `ddpm-tutorial evaluate`, everything else by `make bench`."""
 
 
 def _model(model: str, record: dict[str, Any]) -> list[str]:

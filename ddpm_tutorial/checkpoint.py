@@ -127,7 +127,8 @@ def load_pretrained(name: str = "mnist") -> DDPM:
 
 def load_classifier() -> DigitClassifier:
     """The digit classifier that ships with the package, in eval mode, on the CPU."""
-    classifier = DigitClassifier()
+    with torch.random.fork_rng(devices=[]):
+        classifier = DigitClassifier()
     classifier.load_state_dict(load_checkpoint(ASSETS / "classifier.safetensors").tensors)
     return classifier.eval().requires_grad_(False)
 

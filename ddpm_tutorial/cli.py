@@ -24,7 +24,7 @@ from ddpm_tutorial.checkpoint import (
     save_checkpoint,
 )
 from ddpm_tutorial.classifier import DigitClassifier, classify
-from ddpm_tutorial.data import load_mnist, to_bytes
+from ddpm_tutorial.data import load_bundled, load_mnist, to_bytes
 from ddpm_tutorial.ddpm import DDPM, DDPMConfig, Predicts
 from ddpm_tutorial.errors import TutorialError
 from ddpm_tutorial.evaluation import (
@@ -314,21 +314,24 @@ class Sample:
 class Evaluate:
     """Measure a trained model: the bound in bits per dimension, and how real its samples look.
 
-    The bound is that of N test images, with standard errors. N samples are compared with all test
+    The bound is that of N test images, with standard errors. Samples are compared with all test
     images by Frechet distance (FID) on the features of the digit classifier that ships with the
     package, beside as many real images; by class; and with their nearest training images.
     """
 
     checkpoint: str
     """A model.safetensors that train wrote, or one that ships: pretrained, pretrained:NAME."""
-    n: int = 2000
-    """How many test images for the bound, and how many samples."""
+    n: int | None = None
+    """How many test images for the bound. By default 2000, or all if there are fewer."""
+    samples: int | None = None
+    """How many samples to draw. By default as many as test images."""
     steps: int | None = None
     """Steps of the sampler, 1..T. By default 50, or T if less."""
     sampler: Sampler = "ddim"
     """ddpm (ancestral), ddim or dpm++."""
-    terms: int = 10
-    """How many of the T - 1 denoising terms to measure for each image, at random t."""
+    terms: int | None = None
+    """How many of the T - 1 denoising terms to measure for each image, at random t. By default 10,
+    or all if there are fewer."""
     json: Path | None = None
     """Also write the figures to this file."""
     neighbours: Path | None = None
@@ -354,37 +357,53 @@ class Evaluate:
         train_images = load_mnist("train", self.data).images
         test_images = load_mnist("test", self.data).images
         most = min(len(test_images), len(train_images))
-        if not 2 <= self.n <= most:
-            raise ValueError(f"n = {self.n}: choose 2..{most}, of that many test images")
+        n = min(2000, most) if self.n is None else self.n
+        if not 2 <= n <= most:
+            raise ValueError(f"n = {n}: choose 2..{most}, of that many test images")
+        count = n if self.samples is None else self.samples
+        if not 2 <= count <= len(train_images):
+            raise ValueError(
+                f"samples = {count}: choose 2..{len(train_images)}, for the floor of the FID "
+                f"needs as many training images"
+            )
         accelerator = make_accelerator()
         device = accelerator.device
         model, train_images = model.to(device), train_images.to(device)
         test_images = test_images.to(device)
         steps = min(50, model.schedule.T) if self.steps is None else self.steps
         timestep_pairs(model.schedule.T, steps)  # raises now, and not after the bound
+        terms = min(10, model.schedule.T - 1) if self.terms is None else self.terms
+        if not 1 <= terms < model.schedule.T:
+            raise ValueError(f"terms = {terms}: choose 1..{model.schedule.T - 1}")
+        if len(test_images) == len(load_bundled("test").images):
+            print(
+                "The digits that ship with the package come from MNIST's training set: the shipped "
+                "models have seen them.",
+                file=sys.stderr,
+            )
 
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(test_images), generator=generator)[: self.n]
+        order = torch.randperm(len(test_images), generator=generator)[:n]
         # In float32 on every machine: bfloat16 would add its rounding to the bound.
-        bound = measure_bound(
-            model, test_images[order.to(device)], generator, self.terms, progress=True
-        )
+        bound = measure_bound(model, test_images[order.to(device)], generator, terms, progress=True)
         with accelerator.autocast():
-            samples = sample(model, self.n, self.sampler, steps, generator=generator, progress=True)
+            samples = sample(model, count, self.sampler, steps, generator=generator, progress=True)
         classifier = load_classifier().to(device)
         figures = measure_samples(samples, train_images, test_images, classifier, self.seed)
-        print(_table(bound, figures, self.n, f"{self.sampler}, {steps} steps"))
+        print(_table(bound, figures, n, f"{self.sampler}, {steps} steps"))
         if self.neighbours is not None:
             save_sheet(self.neighbours, _nearest(samples, train_images, classifier), columns=15)
         if self.json is not None:
             record = {
                 "command": shlex.join(["ddpm-tutorial", *sys.argv[1:]]),
                 "checkpoint": self.checkpoint,
-                "n": self.n,
+                "n": n,
                 "seed": self.seed,
                 "sampler": self.sampler,
                 "steps": steps,
-                "terms_per_image": self.terms,
+                "terms_per_image": terms,
+                "sampling_precision": accelerator.mixed_precision,
+                "training_images": len(train_images),
                 "machine": describe_machine(),
                 "bits_per_dim": dataclasses.asdict(bound),
                 "samples": dataclasses.asdict(figures),

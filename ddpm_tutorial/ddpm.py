@@ -76,7 +76,8 @@ class DDPM(nn.Module):
     `network(x_t, t)` or `network(x_t, t, label)` is any callable that returns (B, ...), or twice
     as many channels where `variance` is "learned". `predicts` says what its output means. With
     "levels" it has 256 times as many channels, log-weights of the grey levels; `variance` is then
-    "matched" and the loss is the bound. `shape` is the shape of one example. Raises ValueError for
+    "matched", the loss is the bound plus a little cross-entropy, and x0 must lie on those levels.
+    `shape` is the shape of one example. Raises ValueError for
     an unknown word, words that do not go together, or a schedule with T < 2; warns where the
     schedule leaves so much data in x_T that N(0, I) is a poor start.
     """

@@ -64,7 +64,7 @@ def measure_bound(
     """
     T = model.schedule.T
     count = T - 1 if terms_per_image is None else terms_per_image
-    if not 1 <= count <= T - 1:
+    if terms_per_image is not None and not 1 <= count <= T - 1:
         raise ValueError(f"terms_per_image = {count}: choose 1..{T - 1}")
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: it must be at least 1")

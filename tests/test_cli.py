@@ -167,6 +167,12 @@ def test_evaluate_prints_and_writes_the_same_figures(trained, tmp_path, capsys):
     assert capsys.readouterr().out == printed
     assert run(*base, "--steps", 3, "--seed", 1) == 0
     assert capsys.readouterr().out != printed
+    assert run(*base[:3], "--steps", 3) == 0  # all there is, where that is less than usual
+    everything = capsys.readouterr().out
+    assert "Bound on 50 test images" in everything
+    assert "50 samples (ddim, 3 steps)" in everything
+    assert run(*base, "--steps", 3, "--samples", 7) == 0
+    assert "7 samples (ddim, 3 steps) beside 50 test images" in capsys.readouterr().out
 
 
 def test_evaluate_draws_the_nearest_training_images(trained, tmp_path):
@@ -344,8 +350,10 @@ def test_resume_with_nothing_to_resume_starts_and_says_so(tmp_path, capsys):
         ("sample --checkpoint {run} --out {tmp}/a.png --steps 5 --eta 2", "eta = 2.0"),
         ("evaluate --checkpoint {run} --n 51", "n = 51: choose 2..50"),
         ("evaluate --checkpoint {run} --n 1", "n = 1: choose 2..50"),
-        ("evaluate --checkpoint {run} --n 2 --terms 0", "terms_per_image = 0: choose 1..9"),
-        ("evaluate --checkpoint {run} --n 2 --terms 10", "terms_per_image = 10: choose 1..9"),
+        ("evaluate --checkpoint {run} --n 2 --samples 51", "samples = 51: choose 2..50"),
+        ("evaluate --checkpoint {run} --n 2 --samples 1", "samples = 1: choose 2..50"),
+        ("evaluate --checkpoint {run} --n 2 --terms 0", "terms = 0: choose 1..9"),
+        ("evaluate --checkpoint {run} --n 2 --terms 10", "terms = 10: choose 1..9"),
         ("evaluate --checkpoint {run} --n 2 --steps 11", "steps = 11"),
         ("evaluate --checkpoint {run} --n 2 --neighbours {tmp}/a.jpg", "must end in .png"),
         ("evaluate --checkpoint {run} --n 2 --neighbours {tmp}/no/a.png", "no does not exist"),
