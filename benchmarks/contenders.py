@@ -2,13 +2,14 @@
 
 Every library brings its own network, noise process, loss and sampler, at the sizes below. What is
 not its own is the same for all: the data, the batch, bfloat16 where the machine is fast at it,
-AdamW with its learning rate warmed up, and an average of the weights that starts warm. Ours is
-trained by `ddpm_tutorial.train` as it stands, with its learning rate falling to 0; the peers keep
-theirs, so that one run can be looked at on its way.
+AdamW with a learning rate that warms up and then falls to 0 along a half cosine within the time
+given, no dropout, and an average of the weights that starts warm. The peak of the learning rate is
+ours for ours and 1e-3 for the peers, the default of two of them.
 """
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ class Peer:
 
 class Diffusers(Peer):
     name = "diffusers"
-    settings = "UNet2DModel (32, 64, 64), attention at the two lower levels; eps, linear"
+    settings = "UNet2DModel (32, 64, 64), attention at the two lower levels; v, cosine"
 
     def __init__(self) -> None:
         from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -55,21 +56,24 @@ class Diffusers(Peer):
             block_out_channels=(32, 64, 64),
             down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+            norm_num_groups=8,
         )
-        self.noising = DDPMScheduler(num_train_timesteps=1000)
-        self.sampler = DDIMScheduler(num_train_timesteps=1000, timestep_spacing="trailing")
+        process = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
+        self.noising = DDPMScheduler(1000, **process)
+        self.sampler = DDIMScheduler(1000, timestep_spacing="trailing", **process)
 
     def loss(self, x0: Tensor) -> Tensor:
         eps = torch.randn_like(x0)
         t = torch.randint(0, 1000, (len(x0),))
         output = self.network(self.noising.add_noise(x0, eps, t), t).sample
-        return nn.functional.mse_loss(output, eps)
+        return nn.functional.mse_loss(output, self.noising.get_velocity(x0, eps, t))
 
     def draw(self, network: nn.Module, n: int) -> Tensor:
         x = torch.randn(n, 1, 28, 28)
         self.sampler.set_timesteps(STEPS)
         for t in self.sampler.timesteps:
-            x = self.sampler.step(network(x, t).sample.float(), t, x).prev_sample
+            output = network(x, t).sample.float()
+            x = self.sampler.step(output, t, x, use_clipped_model_output=True).prev_sample
         return x
 
     def evaluate(self, x: Tensor) -> Any:
@@ -105,13 +109,20 @@ class DenoisingDiffusionPytorch(Peer):
 
 class Smalldiffusion(Peer):
     name = "smalldiffusion"
-    settings = "Scaled(Unet) (ch=32, ch_mult=(1, 1, 2), attention at 14); eps, linear"
+    settings = "Scaled(Unet) (ch=32, ch_mult=(1, 1, 2), attention at 14); eps, log-linear"
 
     def __init__(self) -> None:
-        from smalldiffusion import Scaled, ScheduleDDPM, Unet
+        from smalldiffusion import Scaled, ScheduleLogLinear, Unet
 
-        self.network = Scaled(Unet)(28, 1, 1, ch=32, ch_mult=(1, 1, 2), attn_resolutions=(14,))
-        self.schedule = ScheduleDDPM(N=1000)
+        class Network(Scaled(Unet)):  # type: ignore[misc]
+            def predict_eps(self, *arguments: Any, **options: Any) -> Tensor:
+                # Else the sampler's own sums would be rounded to bfloat16.
+                return super().predict_eps(*arguments, **options).float()
+
+        self.network = Network(
+            28, 1, 1, ch=32, ch_mult=(1, 1, 2), attn_resolutions=(14,), dropout=0.0
+        )
+        self.schedule = ScheduleLogLinear(N=800, sigma_min=0.01, sigma_max=20)  # as its example
 
     def loss(self, x0: Tensor) -> Tensor:
         from smalldiffusion.diffusion import generate_train_sample
@@ -167,10 +178,13 @@ class Trainer:
         self.step_number = 0
         peer.network.train()
 
-    def step(self, x0: Tensor, autocast: contextlib.AbstractContextManager[Any]) -> None:
-        """Forward, backward, clipped update, average."""
+    def step(
+        self, x0: Tensor, autocast: contextlib.AbstractContextManager[Any], progress: float = 0.0
+    ) -> None:
+        """Forward, backward, clipped update, average; `progress` is how much of the run is done."""
+        warmup = min(1.0, (self.step_number + 1) / WARMUP)
         for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (self.step_number + 1) / WARMUP)
+            group["lr"] = LEARNING_RATE * warmup * 0.5 * (1 + math.cos(math.pi * progress))
         with autocast:
             loss = self.peer.loss(x0)
         self.optimizer.zero_grad()

@@ -100,7 +100,7 @@ def table_of_peers() -> str:
                 f"{at[fid]:.1f}",
             ]
         )
-    head = ["package", "training, images/s", "seconds per 1,000 evaluations", "FID after 240 s"]
+    head = ["package", "training, images/s", "seconds to evaluate 1,000 images", "FID after 240 s"]
     return _table(head, rows)
 
 
@@ -202,7 +202,7 @@ def _speed(figures: dict[str, Any]) -> list[str]:
                 "weights",
                 "training, images/s",
                 "ratio",
-                "seconds per 1,000 evaluations",
+                "seconds to evaluate 1,000 images",
                 "ratio",
             ],
             rows,

@@ -8,7 +8,6 @@ should run meanwhile: a second program on the same cores costs far more than its
 """
 
 import argparse
-import gc
 import json
 import shlex
 import statistics
@@ -28,6 +27,7 @@ from tqdm import tqdm
 from ddpm_tutorial import DDPMConfig, TrainingConfig, load_mnist, sample, train
 from ddpm_tutorial.checkpoint import load_classifier
 from ddpm_tutorial.classifier import classify
+from ddpm_tutorial.data import from_bytes, to_bytes
 from ddpm_tutorial.evaluation import frechet_distance
 from ddpm_tutorial.files import write_atomically
 from ddpm_tutorial.machine import describe_machine
@@ -51,6 +51,12 @@ def main() -> None:
     digits = load_mnist("train", arguments.data)
     unseen = load_mnist("test", arguments.data)
     accelerator = make_accelerator()
+    if accelerator.device.type != "cpu":
+        raise SystemExit(
+            f"this compares training on a CPU, and found {accelerator.device}: run it with "
+            f"CUDA_VISIBLE_DEVICES= or, on a Mac, ACCELERATE_USE_CPU=1"
+        )
+    versions = {name: version(name) for name in LIBRARIES}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
     def keep(part: str, figures: dict[str, Any]) -> None:
@@ -59,7 +65,7 @@ def main() -> None:
             "command": shlex.join(["python", "benchmarks/run.py", part]),
             "seed": SEED,
             "date": time.strftime("%Y-%m-%d"),
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": versions,
         }
         results[part] = figures
         write_atomically(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
@@ -193,7 +199,9 @@ def measure_quality(train_images, unseen, accelerator, keep) -> None:
         for _ in tqdm(range(n // DRAW), unit="batch", desc=f"sampling {what}"):
             with torch.no_grad(), accelerator.autocast():
                 parts.append(draw(DRAW))
-        features, _ = classify(classifier, torch.cat(parts).float())
+        # Through bytes, as pictures are kept: no contender is measured on values beyond them.
+        images = from_bytes(to_bytes(torch.cat(parts)))
+        features, _ = classify(classifier, images)
         return round(frechet_distance(features, unseen_features), 3)
 
     figures: dict[str, Any] = {
@@ -225,31 +233,27 @@ def measure_quality(train_images, unseen, accelerator, keep) -> None:
             ours[str(budget)][f"fid_{n}"] = fid(draw, n, f"ddpm_tutorial at {budget} s")
         keep(figures)
     for make in PEERS:
-        torch.manual_seed(SEED)
-        peer = make()
-        trainer, spent, at_budget = Trainer(peer), 0.0, {}
-        bar = tqdm(total=BUDGETS[-1], unit="s", desc=f"training {peer.name}")
         for budget in BUDGETS:
+            torch.manual_seed(SEED)
+            peer = make()
+            trainer, spent = Trainer(peer), 0.0
+            bar = tqdm(total=budget, unit="s", desc=f"training {peer.name} for {budget} s")
             while spent < budget:
                 began = time.monotonic()
                 x0 = train_images[torch.randint(len(train_images), (BATCH,))]
-                trainer.step(x0, accelerator.autocast())
+                trainer.step(x0, accelerator.autocast(), spent / budget)
                 spent += time.monotonic() - began
-                bar.update(min(int(spent), BUDGETS[-1]) - bar.n)
-            state = torch.get_rng_state()
-            at_budget[str(budget)] = {
+                bar.update(min(int(spent), budget) - bar.n)
+            bar.close()
+
+            def draw(n: int, peer=peer, ema=trainer.ema) -> torch.Tensor:
+                return peer.draw(ema, n)
+
+            figures["contenders"].setdefault(peer.name, {})[str(budget)] = {
                 "steps": trainer.step_number,
-                f"fid_{SIDE_BY_SIDE}": fid(
-                    lambda n, peer=peer, ema=trainer.ema: peer.draw(ema, n),
-                    SIDE_BY_SIDE,
-                    f"{peer.name} at {budget} s",
-                ),
+                f"fid_{SIDE_BY_SIDE}": fid(draw, SIDE_BY_SIDE, f"{peer.name} at {budget} s"),
             }
-            torch.set_rng_state(state)
-        bar.close()
-        figures["contenders"][peer.name] = at_budget
-        keep(figures)
-        gc.collect()
+            keep(figures)
 
 
 def _forever(images, accelerator):
