@@ -72,6 +72,7 @@ def measure_bound(
 
     edges = [round(2 + (T - 1) * k / RANGES_OF_T) for k in range(RANGES_OF_T + 1)]
     ranges = [(low, high - 1) for low, high in itertools.pairwise(edges) if low < high]
+    source = "cpu" if generator is None else generator.device
     rows: dict[str, list[Tensor]] = {"prior": [], "shares": [], "reconstruction": []}
     batches = images.split(batch_size)
     with tqdm(total=len(batches) * (count + 1), unit="step", disable=not progress) as bar:
@@ -83,8 +84,9 @@ def measure_bound(
             bar.update()
             shares = x0.new_zeros(len(x0), len(ranges))
             for stretch in range(count):
-                u = torch.rand(len(x0), generator=generator, dtype=torch.float64).to(x0.device)
+                u = torch.rand(len(x0), generator=generator, device=source, dtype=torch.float64)
                 t = 2 + ((stretch + u) * ((T - 1) / count)).floor().long().clamp(max=T - 2)
+                t = t.to(x0.device)
                 eps = standard_normal(x0.shape, x0, generator)
                 term = (T - 1) / count * denoising_term(model, x0, t, eps)
                 for column, (low, high) in enumerate(ranges):
@@ -94,7 +96,7 @@ def measure_bound(
 
     dimensions = images[0].numel()
     prior, shares, reconstruction = (
-        to_bits_per_dim(torch.cat(rows[name]).double(), dimensions)
+        to_bits_per_dim(torch.cat(rows[name]).cpu().double(), dimensions)
         for name in ("prior", "shares", "reconstruction")
     )
     denoising = shares.sum(1)
@@ -192,8 +194,8 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     metric = FrechetInceptionDistance(_AlreadyFeatures(features_1.shape[1]))
-    metric.update(features_1.double().cpu(), real=True)
-    metric.update(features_2.double().cpu(), real=False)
+    metric.update(features_1.cpu().double(), real=True)
+    metric.update(features_2.cpu().double(), real=False)
     return float(metric.compute())
 
 
@@ -221,12 +223,12 @@ def _compare_neighbours(
 ) -> NeighbourFigures:
     near, _ = nearest_neighbours(samples, train)
     usual, _ = nearest_neighbours(unseen, train)
-    copies = 0.0
+    copies = 0
     for k in digit.unique():
         of_this_digit = usual[unseen_digit == k]
         # Where no unseen image shows this digit, all of them have to do.
         threshold = (of_this_digit if len(of_this_digit) else usual).quantile(0.01)
-        copies += float((near[digit == k] < threshold).double().sum())
+        copies += int((near[digit == k] < threshold).sum())
     return NeighbourFigures(
         samples=float(near.median()),
         unseen=float(usual.median()),

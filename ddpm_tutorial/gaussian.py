@@ -78,6 +78,6 @@ def grey_levels(like: Tensor) -> Tensor:
 
 def is_on_256_levels(x: Tensor) -> bool:
     """Whether every entry of x is one of the levels -1, -1 + 2/255, ..., 1 (to 1e-4 of a level)."""
-    levels = (x.double() + 1) * 127.5
+    levels = (x.cpu().double() + 1) * 127.5  # MPS has no float64
     on_a_level = (levels - levels.round()).abs() < 1e-4
     return bool((on_a_level & (levels > -0.5) & (levels < 255.5)).all())
