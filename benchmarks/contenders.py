@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ddpm_tutorial import DDPMConfig, sample
+from ddpm_tutorial import DDPMConfig
+from ddpm_tutorial.training import update_ema
 
 BATCH, STEPS = 32, 50
 LEARNING_RATE, WARMUP, EMA_DECAY = 1e-3, 100, 0.999
@@ -151,13 +152,6 @@ class Ours(Peer):
     def __init__(self) -> None:
         self.network = DDPMConfig().build()
 
-    def loss(self, x0: Tensor) -> Tensor:
-        t = torch.randint(1, self.network.schedule.T + 1, (len(x0),))
-        return self.network(x0, t, torch.randn_like(x0)).total.mean()
-
-    def draw(self, network: nn.Module, n: int) -> Tensor:
-        return sample(network, n, "ddim", STEPS, batch_size=n)
-
     def evaluate(self, x: Tensor) -> Any:
         return self.network.network(x, torch.full((len(x),), 500))
 
@@ -191,11 +185,7 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
-        decay = min(EMA_DECAY, (1 + self.step_number) / (10 + self.step_number))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.ema.parameters()), list(self.peer.network.parameters()), 1 - decay
-            )
+        update_ema(self.ema, self.peer.network, EMA_DECAY, self.step_number)
         self.step_number += 1
 
 

@@ -79,26 +79,25 @@ def measure_speed(train_images, unseen, accelerator, keep) -> None:
     """Images/s in training and network evaluations/s, contenders in turn."""
     torch.manual_seed(SEED)
     contenders: list[Peer] = [Ours(), *(peer() for peer in PEERS)]
-    trainers = [Trainer(contender) for contender in contenders]
-    ours = iter(_forever(train_images, accelerator))
+    ours = _forever(train_images, accelerator)
+    trainers = [None, *(Trainer(peer) for peer in contenders[1:])]
     figures: dict[str, dict[str, Any]] = {c.name: {"settings": c.settings} for c in contenders}
     seconds: dict[str, tuple[list[float], list[float]]] = {c.name: ([], []) for c in contenders}
     for turn in tqdm(range(ROUNDS + 1), unit="round", desc="speed"):
         for contender, trainer in zip(contenders, trainers, strict=True):
 
             def one_step(contender=contender, trainer=trainer) -> None:
-                if contender is contenders[0]:
+                if trainer is None:
                     next(ours)
                 else:
                     x0 = train_images[torch.randint(len(train_images), (BATCH,))]
                     trainer.step(x0, accelerator.autocast())
 
-            steps = 40 if contender is contenders[0] else 10
+            steps, calls = (40, 8) if trainer is None else (10, 2)
             training = _seconds(one_step, steps) / (steps * BATCH)
             x = torch.randn(DRAW, 1, 28, 28)
             contender.network.eval()
             with torch.no_grad(), accelerator.autocast():
-                calls = 8 if contender is contenders[0] else 2
                 one = lambda contender=contender, x=x: contender.evaluate(x)  # noqa: E731
                 sampling = _seconds(one, calls) / (calls * DRAW)
             contender.network.train()
@@ -118,7 +117,7 @@ def measure_speed(train_images, unseen, accelerator, keep) -> None:
 def measure_overhead(train_images, unseen, accelerator, keep) -> None:
     """What our step and sampler add to the bare network, and how near it comes to the peak."""
     torch.manual_seed(SEED)
-    ours = iter(_forever(train_images, accelerator))
+    ours = _forever(train_images, accelerator)
     model = DDPMConfig().build()
     network = model.network
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
@@ -227,10 +226,11 @@ def measure_quality(train_images, unseen, accelerator, keep) -> None:
         def draw(n: int, ema=record.ema) -> torch.Tensor:
             return sample(ema, n, "ddim", STEPS, batch_size=n)
 
-        ours[str(budget)] = {"steps": record.step}
-        sizes = (TARGET,) if budget == TARGET_BUDGET else (SIDE_BY_SIDE,)
-        for n in sizes:
-            ours[str(budget)][f"fid_{n}"] = fid(draw, n, f"ddpm_tutorial at {budget} s")
+        n = TARGET if budget == TARGET_BUDGET else SIDE_BY_SIDE
+        ours[str(budget)] = {
+            "steps": record.step,
+            f"fid_{n}": fid(draw, n, f"ddpm_tutorial at {budget} s"),
+        }
         keep(figures)
     for make in PEERS:
         for budget in BUDGETS:

@@ -225,14 +225,14 @@ class DDPM(nn.Module):
         distribution where it predicts levels. Takes one network evaluation.
         """
         t = torch.ones(len(x0), dtype=torch.int64, device=x0.device)
-        return self._decoder_log_prob(x0, x_1, t, self.predict(x_1, t))
+        prediction = self.predict(x_1, t)
+        return self._decoder_given(x0, prediction, *self.reverse_given(prediction, x_1, t))
 
-    def _decoder_log_prob(
-        self, x0: Tensor, x_t: Tensor, t: Tensor, prediction: Prediction
+    def _decoder_given(
+        self, x0: Tensor, prediction: Prediction, mean: Tensor, log_variance: Tensor
     ) -> Tensor:
         if prediction.level_log_probs is not None:
             return _log_prob_of_levels(x0, prediction)
-        mean, log_variance = self.reverse_given(prediction, x_t, t)
         return discretized_normal_log_prob(x0, mean, log_variance).flatten(1).sum(1)
 
     def _variational(self, x0: Tensor, x_t: Tensor, t: Tensor, prediction: Prediction) -> Tensor:
@@ -240,7 +240,7 @@ class DDPM(nn.Module):
         mean, log_variance = self.reverse_given(prediction, x_t, t)
         nats = torch.where(
             t == 1,
-            -self._decoder_log_prob(x0, x_t, t, prediction),
+            -self._decoder_given(x0, prediction, mean, log_variance),
             posterior_kl(self.schedule, x0, x_t, t, mean, log_variance),
         )
         return self.schedule.T / x0[0].numel() * nats
