@@ -106,7 +106,10 @@ def measure_speed(train_images, unseen, accelerator, keep) -> None:
                 seconds[contender.name][1].append(sampling)
     for contender in contenders:
         training, sampling = (statistics.median(values) for values in seconds[contender.name])
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            contender.evaluate(torch.randn(1, 1, 28, 28))
         figures[contender.name] |= {
+            "gflop_per_evaluation": round(counter.get_total_flops() / 1e9, 3),
             "weights": sum(p.numel() for p in contender.network.parameters()),
             "training_images_per_second": round(1 / training, 1),
             "seconds_per_1000_evaluations": round(1000 * sampling, 3),
