@@ -21,8 +21,9 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 	$(BIN)/jupyter-book build book --config _config.yml --quiet $(BOOKFLAGS)
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
-test: $(READY)  ## Run the unit tests and every notebook.
+test: $(READY)  ## Run the unit tests, break every equation on purpose, run every notebook.
 	$(BIN)/python -m pytest
+	$(BIN)/python scripts/perturb_equations.py
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
