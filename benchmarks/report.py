@@ -154,7 +154,7 @@ def _model(model: str, record: dict[str, Any]) -> list[str]:
         f"{samples['samples']:,} samples ({record['sampler']}, {record['steps']} steps) beside "
         f"{samples['references']:,} test images. FID is the Frechet distance on the features of "
         f"the digit classifier that ships with the package; its floor is that of as many training "
-        f"images.",
+        f"images, which the classifier was trained on.",
         _table(
             ["", "samples", "real images"],
             [

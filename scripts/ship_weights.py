@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from ddpm_tutorial import cli
+from ddpm_tutorial import cli, load_mnist
 from ddpm_tutorial.checkpoint import ASSETS, PRETRAINED, load_checkpoint, save_checkpoint
 
 RESULTS = Path(__file__).parent.parent / "benchmarks"
@@ -28,6 +28,11 @@ def main() -> None:
     parser.add_argument("name", choices=PRETRAINED)
     parser.add_argument("--data", default=None)
     arguments = parser.parse_args()
+    if len(load_mnist("test", arguments.data).images) < IMAGES:
+        raise SystemExit(
+            f"the figures are those of all {IMAGES:,} test images of MNIST: name with --data a "
+            f"folder that holds them"
+        )
 
     trained = load_checkpoint(f"{arguments.run}/model.safetensors")
     tensors = {name: value.half() for name, value in trained.tensors.items()}
