@@ -42,7 +42,7 @@ lint: $(READY)  ## Check style and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## Measure this package beside its peers on this machine: about two hours.
+bench: $(READY)  ## Measure this package beside its peers on this machine: an hour and a half.
 	$(BIN)/python -m pip install --quiet --editable ".[book,dev,bench]"
 	$(BIN)/python benchmarks/run.py
 

@@ -3,7 +3,7 @@
     python benchmarks/run.py [speed] [overhead] [quality] [--data FOLDER_WITH_MNIST]
 
 writes what it measured into benchmarks/results.json as it goes, and benchmarks/results.md from it.
-Without names it measures all three, which takes about two hours on two CPU cores. Nothing else
+Without names it measures all three, which takes an hour and a half on two CPU cores. Nothing else
 should run meanwhile: a second program on the same cores costs far more than its share.
 """
 

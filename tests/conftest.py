@@ -7,9 +7,3 @@ import torch
 hypothesis.settings.register_profile("reproducible", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("reproducible")
 torch.set_num_threads(1)  # the networks here are too small to share
-
-
-def pytest_addoption(parser):
-    parser.addoption(
-        "--measure", action="store_true", help="keep what the checks of the equations measure"
-    )

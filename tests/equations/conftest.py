@@ -1,14 +1,11 @@
 """Checks of the numbered equations: a claim compares its two sides and keeps what it found."""
 
-import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-MEASURED = Path(__file__).parent / "measured.json"
 EXACT = 1e-10  # relative, in float64
 STANDARD_ERRORS = 4
 
@@ -57,26 +54,11 @@ class Claim:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "equation(label, code): checks that equation of the book")
-    config.stash[RECORDS] = {}
-
-
-RECORDS = pytest.StashKey[dict[str, dict[str, object]]]()
 
 
 @pytest.fixture
-def claim(request: pytest.FixtureRequest):
+def claim():
     """Compares the two sides of the equation that the test's marker names."""
-    (label,) = request.node.get_closest_marker("equation").args
     found = Claim()
     yield found
     assert found.findings, "the check compared nothing"
-    request.config.stash[RECORDS][label] = {
-        "check": f"{request.path.name}::{request.node.originalname}",
-        "findings": found.findings,
-    }
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("--measure", default=False) and session.testsfailed == 0:
-        records = session.config.stash[RECORDS]
-        MEASURED.write_text(json.dumps(dict(sorted(records.items())), indent=2) + "\n")

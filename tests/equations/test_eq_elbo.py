@@ -25,10 +25,6 @@ def bound():
     return (CHAIN.log_p(path) - CHAIN.log_q(path)).mean()
 
 
-def column(value):
-    return value.view(-1, 1)
-
-
 def times(t, like):
     return torch.full((len(like),), t)
 
