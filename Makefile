@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks demo lint bench clean
+.PHONY: help book test notebooks equations demo lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,10 @@ notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 		--ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 	$(BIN)/jupyter nbconvert --to notebook --inplace --TagRemovePreprocessor.enabled=True \
 		--TagRemovePreprocessor.remove_all_outputs_tags=remove-output $(NOTEBOOKS)
+
+equations: $(READY)  ## Measure the checks of the equations anew and write the page that lists them.
+	$(BIN)/python -m pytest -q tests/equations --measure
+	$(BIN)/python scripts/write_equations_page.py
 
 demo: $(READY)  ## Train for five minutes, then draw 100 digits.
 	mkdir -p runs

@@ -13,9 +13,11 @@ from ddpm_tutorial.sampling import sample, sample_path
 from ddpm_tutorial.schedule import NoiseSchedule, timestep_pairs
 from ddpm_tutorial.training import TrainingConfig, train
 from ddpm_tutorial.unet import UNet, UNetConfig
+from ddpm_tutorial.vae import VAE, train_vae
 
 __all__ = [
     "DDPM",
+    "VAE",
     "DDPMConfig",
     "Digits",
     "GaussianMixture",
@@ -42,4 +44,5 @@ __all__ = [
     "three_term_elbo",
     "timestep_pairs",
     "train",
+    "train_vae",
 ]

@@ -1,6 +1,10 @@
 """Pictures of digits and of training."""
 
+import base64
+import hashlib
+import html
 import io
+import json
 import math
 from pathlib import Path
 
@@ -42,9 +46,38 @@ def save_sheet(path: str | Path, images: Tensor, zoom: int = 2, columns: int | N
     picture = picture.resize(
         (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
     )
-    content = io.BytesIO()
-    picture.save(content, format="PNG")
-    write_atomically(Path(path), content.getvalue())
+    write_atomically(Path(path), _png(np.asarray(picture)))
+
+
+def step_slider(images: Tensor, captions: list[str], description: str) -> str:
+    """HTML that shows one at a time of `images` (N, 1, H, W) in [-1, 1], chosen with a slider.
+
+    For `IPython.display.HTML`. It carries its own pictures, so that it also works in the rendered
+    book, with no kernel and no network. `captions` names each image; `description` says
+    what there is to see, for those who cannot. Raises ValueError unless there are N >= 2 captions.
+    """
+    if len(captions) != len(images) or len(images) < 2:
+        raise ValueError(
+            f"{len(captions)} captions for {len(images)} images: give 2 or more, and one for each"
+        )
+    strip = _png(digit_sheet(images, columns=len(images), gap=0))
+    height, width = images.shape[2:]
+    name = "slider-" + hashlib.sha256(strip).hexdigest()[:8]
+    move = (
+        f"this.previousElementSibling.style.backgroundPositionX="
+        f"100*this.value/{len(images) - 1}+'%';"
+        f"this.nextElementSibling.textContent={json.dumps(captions)}[this.value]"
+    )
+    return (
+        f'<div class="step-slider" style="max-width:16rem;margin:1rem auto;text-align:center">'
+        f'<div role="img" aria-label="{html.escape(description)}" style="width:100%;'
+        f"aspect-ratio:{width}/{height};image-rendering:pixelated;background:"
+        f"url(data:image/png;base64,{base64.b64encode(strip).decode()}) 0 0/"
+        f'{100 * len(images)}% 100%"></div>'
+        f'<input type="range" id="{name}" min="0" max="{len(images) - 1}" value="0" '
+        f'style="width:100%" oninput="{html.escape(move)}">'
+        f'<label for="{name}" aria-live="polite">{html.escape(captions[0])}</label></div>'
+    )
 
 
 def draw_digits(ax: Axes, images: Tensor, columns: int | None = None, title: str = "") -> None:
@@ -84,3 +117,9 @@ def use_book_style() -> None:
             "lines.linewidth": 2,
         }
     )
+
+
+def _png(sheet: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(sheet).save(content, format="PNG")
+    return content.getvalue()

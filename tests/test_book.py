@@ -1,12 +1,18 @@
 """The notebooks as they are committed: executed once from the top, described, and portable."""
 
+import ast
+import json
+import re
+import runpy
 from pathlib import Path
 
 import nbformat
 import pytest
 
-BOOK = Path(__file__).parent.parent / "book"
+ROOT = Path(__file__).parent.parent
+BOOK, CHECKS = ROOT / "book", ROOT / "tests" / "equations"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+EQUATIONS = runpy.run_path(str(ROOT / "scripts" / "write_equations_page.py"))
 
 
 def code_cells(path):
@@ -27,6 +33,9 @@ def test_every_figure_has_a_description(path):
     for cell in code_cells(path):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
             assert len(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")) > 30
+        for output in cell.outputs:
+            if "image/png" in (page := output.get("data", {}).get("text/html", "")):
+                assert len(re.search(r'role="img" aria-label="([^"]*)"', page)[1]) > 30
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -49,3 +58,47 @@ def test_cells_are_short_and_leave_the_path_alone(path):
 def test_the_table_of_contents_names_every_notebook():
     contents = (BOOK / "_toc.yml").read_text(encoding="utf-8")
     assert all(f"file: {path.stem}\n" in contents for path in NOTEBOOKS)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_cell_names_a_folder_of_some_machine(path):
+    for cell in code_cells(path):
+        texts = [output.get("text", "") for output in cell.outputs]
+        for output in cell.outputs:
+            texts += [v for k, v in output.get("data", {}).items() if k.startswith("text/plain")]
+        for text in [cell.source, *texts]:
+            assert not re.search(r"""(^|[\s"'=(])(/|~/|[A-Za-z]:\\)[A-Za-z.]""", text)
+
+
+def test_every_numbered_equation_has_one_check_and_every_check_an_equation():
+    printed = [label for _, labels in EQUATIONS["labels_in_order"]() for label in labels]
+    assert len(printed) == len(set(printed))
+    assert sorted(printed) == sorted(labels_of_the_checks())
+    measured = json.loads((CHECKS / "measured.json").read_text(encoding="utf-8"))
+    assert sorted(printed) == sorted(measured)
+
+
+def test_every_label_is_of_the_form_that_is_looked_for():
+    """Else an equation could carry a number that the test above does not see."""
+    for page in [*NOTEBOOKS, *BOOK.glob("*.md")]:
+        text = EQUATIONS["_text_of"](page.stem)
+        seen = set(EQUATIONS["_labels"](text))
+        assert set(re.findall(r"\$\$\s*\(([^)]*)\)\s*$", text, re.MULTILINE)) == seen
+        assert ":label: eq" not in text
+        assert "\\tag{" not in text
+
+
+def test_the_page_of_checks_is_what_the_measurements_say():
+    measured = json.loads((CHECKS / "measured.json").read_text(encoding="utf-8"))
+    page = (BOOK / "equations.md").read_text(encoding="utf-8")
+    assert page == EQUATIONS["write"](measured), "run make equations"
+
+
+def labels_of_the_checks():
+    """The labels in the markers of tests/equations, as often as they stand there."""
+    found = []
+    for path in CHECKS.glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.equation":
+                found.append(node.args[0].value)
+    return found

@@ -1,5 +1,9 @@
+import base64
 import errno
+import io
 import os
+import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ddpm_tutorial import TutorialError
-from ddpm_tutorial.plotting import digit_sheet, draw_digits, draw_loss, save_sheet
+from ddpm_tutorial.plotting import digit_sheet, draw_digits, draw_loss, save_sheet, step_slider
 
 
 def constant_images(*levels):
@@ -65,3 +69,38 @@ def test_drawings_are_labelled():
     assert [text.get_text() for text in loss.get_legend().texts] == ["one batch", "mean of 2"]
     np.testing.assert_allclose(loss.lines[1].get_ydata(), [0.75, 0.375, 0.25])
     np.testing.assert_allclose(loss.lines[1].get_xdata(), [2, 3, 4])
+
+
+def tags_of(page):
+    """Every element's name and attributes, unescaped."""
+    found = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: found.append((tag, dict(attributes)))
+    parser.feed(page)
+    return found
+
+
+def test_a_slider_holds_its_pictures_captions_and_description():
+    images = torch.linspace(-1, 1, 3 * 6 * 4).view(3, 1, 6, 4)
+    page = step_slider(images, ["t = 1", 'a "<b>"', "last"], 'what & "why"')
+    (_, picture), (_, slider), (_, label) = tags_of(page)[1:]
+    assert picture["role"] == "img"
+    assert picture["aria-label"] == 'what & "why"'
+    strip = re.search(r"base64,([^)]*)\)", picture["style"])
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(strip[1]))))
+    assert (pixels == digit_sheet(images, columns=3, gap=0)).all()
+    assert pixels.shape == (6, 12)
+    assert "aspect-ratio:4/6" in picture["style"]
+    assert (slider["min"], slider["max"], label["for"]) == ("0", "2", slider["id"])
+    # JSON in the handler: the captions by number, in order, with their quotes escaped.
+    assert r'["t = 1", "a \"<b>\"", "last"][this.value]' in slider["oninput"]
+    assert "100*this.value/2" in slider["oninput"]
+    assert ">t = 1</label>" in page
+
+
+def test_a_slider_refuses_captions_that_do_not_fit():
+    images = torch.zeros(2, 1, 4, 4)
+    with pytest.raises(ValueError, match="1 captions for 2 images"):
+        step_slider(images, ["one"], "")
+    with pytest.raises(ValueError, match="1 captions for 1 images"):
+        step_slider(images[:1], ["one"], "")

@@ -1,6 +1,12 @@
-"""Checks of the numbered equations: a claim compares its two sides and keeps what it found."""
+"""Checks of the numbered equations: a claim compares its two sides and keeps what it found.
 
+What they measured stands in measured.json, from which the book's page of checked equations is
+written: `make equations` measures anew. In every other run the figures must be the same again.
+"""
+
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +14,8 @@ from torch import Tensor
 
 EXACT = 1e-10  # relative, in float64
 STANDARD_ERRORS = 4
+MEASURED = Path(__file__).parent / "measured.json"
+FOUND: pytest.StashKey[dict[str, dict[str, object]]] = pytest.StashKey()
 
 
 class Claim:
@@ -54,11 +62,39 @@ class Claim:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "equation(label, code): checks that equation of the book")
+    config.stash[FOUND] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.getoption("--measure") and exitstatus == 0:
+        text = json.dumps(session.config.stash[FOUND], indent=1)
+        MEASURED.write_text(text + "\n", encoding="utf-8")
 
 
 @pytest.fixture
-def claim():
+def claim(request: pytest.FixtureRequest):
     """Compares the two sides of the equation that the test's marker names."""
-    found = Claim()
-    yield found
-    assert found.findings, "the check compared nothing"
+    made = Claim()
+    yield made
+    assert made.findings, "the check compared nothing"
+    (label,) = request.node.get_closest_marker("equation").args
+    if request.config.getoption("--measure"):
+        request.config.stash[FOUND][label] = {
+            "file": request.path.name,
+            "test": request.node.name,
+            "findings": made.findings,
+        }
+    else:
+        recorded = json.loads(MEASURED.read_text(encoding="utf-8"))[label]["findings"]
+        assert [_what_must_stay(finding) for finding in made.findings] == [
+            _what_must_stay(finding) for finding in recorded
+        ], "the book prints other figures: run make equations"
+
+
+def _what_must_stay(finding: dict[str, object]) -> dict[str, object]:
+    """A finding without what rounding decides, which another processor may do otherwise."""
+    return {
+        name: f"{value:.4g}" if isinstance(value, float) else value
+        for name, value in finding.items()
+        if name != "error"
+    }
