@@ -5,9 +5,12 @@ import json
 import re
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 
 ROOT = Path(__file__).parent.parent
 BOOK, CHECKS = ROOT / "book", ROOT / "tests" / "equations"
@@ -92,6 +95,20 @@ def test_the_page_of_checks_is_what_the_measurements_say():
     measured = json.loads((CHECKS / "measured.json").read_text(encoding="utf-8"))
     page = (BOOK / "equations.md").read_text(encoding="utf-8")
     assert page == EQUATIONS["write"](measured), "run make equations"
+
+
+def test_a_numbered_equation_links_to_its_check_and_no_other_does():
+    extension = runpy.run_path(str(BOOK / "_ext" / "checked_equations.py"))
+    page = new_document("05-elbo")
+    page += nodes.math_block("", "1 = 1", label="eq-elbo")
+    page += nodes.math_block("", "2 = 2")
+    builder = SimpleNamespace(format="html", get_relative_uri=lambda _, page: f"{page}.html")
+    extension["link_equations"](SimpleNamespace(builder=builder), page, "05-elbo")
+    kinds = [type(child) for child in page]
+    assert kinds == [nodes.math_block, nodes.paragraph, nodes.math_block]
+    (link,) = page.findall(nodes.reference)
+    assert link["refuri"] == "equations.html#check-eq-elbo"
+    assert "\n(check-eq-elbo)=\n" in (BOOK / "equations.md").read_text(encoding="utf-8")
 
 
 def labels_of_the_checks():
