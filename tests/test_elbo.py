@@ -10,6 +10,7 @@ from torch.distributions import Normal, kl_divergence
 
 from ddpm_tutorial import DDPM, NoiseSchedule
 from ddpm_tutorial.elbo import ElboTerms, elbo_terms, three_term_elbo, to_bits_per_dim
+from ddpm_tutorial.evaluation import measure_bound
 from ddpm_tutorial.exact import GaussianMixture
 from ddpm_tutorial.forward import q_sample, q_transition
 from ddpm_tutorial.gaussian import kl_normal
@@ -203,7 +204,7 @@ def test_all_terms_are_finite_at_the_ends_of_the_grey_scale(predicts):
 
 @pytest.mark.parametrize("wrong", [LEVELS + 0.002, LEVELS * 0.5, LEVELS * 2])
 def test_images_off_the_256_levels_are_refused(wrong):
-    for measure in (elbo_terms, three_term_elbo):
+    for measure in (elbo_terms, three_term_elbo, measure_bound):
         with pytest.raises(ValueError, match="256 levels"):
             measure(tiny_model(), wrong)
 
