@@ -51,6 +51,12 @@ def test_features_are_those_of_the_layers_written_out():
     torch.testing.assert_close(probabilities, logits.softmax(1), rtol=1e-4, atol=1e-5)
 
 
+def test_features_keep_no_graph_in_memory():
+    features, probabilities = classify(DigitClassifier().eval(), torch.zeros(2, 1, 28, 28))
+    assert not features.requires_grad
+    assert not probabilities.requires_grad
+
+
 def test_a_classifier_in_training_mode_is_refused():
     with pytest.raises(ValueError, match=r"call classifier\.eval\(\) first"):
         classify(DigitClassifier(), torch.zeros(2, 1, 28, 28))

@@ -131,11 +131,12 @@ def test_the_matched_variance_of_x_0_is_that_of_x_1(t, s):
 
 
 def test_the_variance_of_a_sure_prediction_is_not_negative_by_rounding():
-    weights = torch.eye(256).view(256, 256, 1, 1) * 40  # image k is sure of level k
+    level = torch.arange(256.0)
+    weights = -12 * (level - level[:, None]).abs().view(256, 256, 1, 1)  # image k shows level k
     model = DDPM(
         lambda x, t: weights, SCHEDULE, predicts="levels", variance="matched", shape=(1, 1, 1)
     )
-    images = (torch.arange(256) / 127.5 - 1).view(256, 1, 1, 1)
+    images = (level / 127.5 - 1).view(256, 1, 1, 1)
     variance = model.predict(images, torch.full((256,), 20)).x0_variance
     assert float(variance.min()) >= 0
     assert float(variance.max()) < 1e-6

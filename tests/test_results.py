@@ -7,10 +7,10 @@ import json
 import operator
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ddpm_tutorial import load_bundled
 from ddpm_tutorial.checkpoint import ASSETS, PRETRAINED, load_checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -208,6 +208,17 @@ def test_a_readme_without_its_marks_is_left_alone(report, folder, copies):
     assert (folder / "README.md").read_text(encoding="utf-8") == wrong
 
 
+def test_the_table_of_peers_compares_equal_numbers_of_samples(report, folder):
+    results = json.loads((folder / "results.json").read_text())
+    results["quality"]["side_by_side"] = 250
+    for row in results["quality"]["contenders"].values():
+        row["240"] = {"steps": 7, "fid_1000": 1.0, "fid_250": 9.5}
+    (folder / "results.json").write_text(json.dumps(results))
+    _, _, *rows = report.table_of_peers().splitlines()
+    assert len(rows) == 4
+    assert all(row.endswith("| 9.5 |") for row in rows)
+
+
 def test_what_is_not_measured_yet_is_left_out(report, folder):
     results = json.loads((folder / "results.json").read_text())
     del results["quality"]["contenders"]["diffusers"]["240"]
@@ -232,7 +243,10 @@ def test_weights_ship_with_the_figures_of_all_test_images_or_not_at_all(tmp_path
         (tmp_path / name).write_bytes(b"as before")
     monkeypatch.setattr(ship, "ASSETS", tmp_path)
     monkeypatch.setattr(ship, "RESULTS", tmp_path)
-    monkeypatch.setattr(ship, "load_mnist", lambda split, root: load_bundled(split))
+    one_less = {"train": range(60_000), "test": range(9_999)}
+    monkeypatch.setattr(
+        ship, "load_mnist", lambda split, _: SimpleNamespace(images=one_less[split])
+    )
     monkeypatch.setattr(ship, "load_checkpoint", lambda path: pytest.fail(f"{path} was read"))
     monkeypatch.setattr(sys, "argv", ["ship_weights.py", "runs/mnist", "mnist"])
     with pytest.raises(SystemExit, match="all 10,000 test images of MNIST: name with --data"):
