@@ -14,6 +14,7 @@ from ddpm_tutorial.elbo import (
     ReverseProcess,
     check_levels,
     denoising_term,
+    full_float32,
     prior_term,
     to_bits_per_dim,
 )
@@ -47,6 +48,7 @@ class BoundFigures:
 
 
 @torch.no_grad()
+@full_float32()
 def measure_bound(
     model: ReverseProcess,
     images: Tensor,
