@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 
 class DigitClassifier(nn.Module):
@@ -42,14 +43,15 @@ class DigitClassifier(nn.Module):
 
 @torch.no_grad()
 def classify(
-    classifier: DigitClassifier, images: Tensor, batch_size: int = 500
+    classifier: DigitClassifier, images: Tensor, batch_size: int = 500, progress: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Features (N, 128) and class probabilities (N, 10) of images (N, 1, 28, 28) in [-1, 1].
 
     `classifier` must be in eval mode: ValueError otherwise, since its features would depend on
-    the batch.
+    the batch. `progress` shows a bar.
     """
     if classifier.training:
         raise ValueError("the classifier is in training mode: call classifier.eval() first")
-    features = torch.cat([classifier.features(batch) for batch in images.split(batch_size)])
+    batches = tqdm(images.split(batch_size), unit="batch", desc="features", disable=not progress)
+    features = torch.cat([classifier.features(batch) for batch in batches])
     return features, F.softmax(classifier.head(features), dim=1)

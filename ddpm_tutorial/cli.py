@@ -23,17 +23,16 @@ from ddpm_tutorial.checkpoint import (
     load_pretrained,
     save_checkpoint,
 )
-from ddpm_tutorial.classifier import DigitClassifier, classify
 from ddpm_tutorial.data import load_bundled, load_mnist, to_bytes
 from ddpm_tutorial.ddpm import DDPM, DDPMConfig, Predicts
 from ddpm_tutorial.errors import TutorialError
 from ddpm_tutorial.evaluation import (
     BoundFigures,
     Estimate,
+    Nearest,
     SampleFigures,
     measure_bound,
     measure_samples,
-    nearest_neighbours,
 )
 from ddpm_tutorial.files import check_file, check_parent, write_atomically
 from ddpm_tutorial.machine import describe_machine
@@ -389,10 +388,12 @@ class Evaluate:
         with accelerator.autocast():
             samples = sample(model, count, self.sampler, steps, generator=generator, progress=True)
         classifier = load_classifier().to(device)
-        figures = measure_samples(samples, train_images, test_images, classifier, self.seed)
+        figures, nearest = measure_samples(
+            samples, train_images, test_images, classifier, self.seed, progress=True
+        )
         print(_table(bound, figures, n, f"{self.sampler}, {steps} steps"))
         if self.neighbours is not None:
-            save_sheet(self.neighbours, _nearest(samples, train_images, classifier), columns=15)
+            save_sheet(self.neighbours, _beside(samples, train_images, nearest), columns=15)
         if self.json is not None:
             record = {
                 "command": shlex.join(["ddpm-tutorial", *sys.argv[1:]]),
@@ -477,23 +478,20 @@ def _table(bound: BoundFigures, samples: SampleFigures, n: int, how: str) -> str
     )
 
 
-def _nearest(
-    samples: torch.Tensor, train: torch.Tensor, classifier: DigitClassifier, of_each: int = 5
+def _beside(
+    samples: torch.Tensor, train: torch.Tensor, nearest: Nearest, of_each: int = 5
 ) -> torch.Tensor:
     """The samples of each digit that lie nearest to a training image, black where there are fewer.
 
     Each with its nearest by pixels and by features: (10 * of_each * 3, 1, 28, 28).
     """
-    distance, by_pixels = nearest_neighbours(samples.flatten(1), train.flatten(1))
-    features, probabilities = classify(classifier, samples)
-    train_features, _ = classify(classifier, train)
-    _, by_features = nearest_neighbours(features, train_features)
-    order = distance.argsort()
-    digit = probabilities.argmax(1)[order]
+    order = nearest.distance.argsort()
+    digit = nearest.digit[order]
     sheet = samples.new_full((10, of_each, 3, *samples.shape[1:]), -1.0)
     for k in range(10):
         first = order[digit == k][:of_each]
-        found = [samples[first], train[by_pixels[first]], train[by_features[first]]]
+        by_pixels, by_features = nearest.by_pixels[first], nearest.by_features[first]
+        found = [samples[first], train[by_pixels], train[by_features]]
         sheet[k, : len(first)] = torch.stack(found, dim=1)
     return sheet.flatten(0, 2)
 

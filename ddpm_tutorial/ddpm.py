@@ -130,8 +130,10 @@ class DDPM(nn.Module):
         x_t = q_sample(self.schedule, x0, t, eps)
         if self.predicts == "levels":
             prediction = self.predict(x_t, t, label)
-            cross_entropy = -_log_prob_of_levels(x0, prediction) / x0[0].numel()
-            variational = self._variational(x0, x_t, t, prediction)
+            decoder_nats = -_log_prob_of_levels(x0, prediction)
+            cross_entropy = decoder_nats / x0[0].numel()
+            reverse = self.reverse_given(prediction, x_t, t)
+            variational = self._variational(x0, x_t, t, reverse, decoder_nats)
             total = torch.where(t == 1, 0, variational) + CROSS_ENTROPY_WEIGHT * cross_entropy
             return LossTerms(cross_entropy, variational, total)
         output, fraction = self._run_network(x_t, t, label)
@@ -147,7 +149,9 @@ class DDPM(nn.Module):
         # The bound teaches the variance only: the mean already learns from L_simple.
         x0_hat = self._read_as_x0(output.detach(), x_t, t)
         prediction = Prediction(x0_hat, eps_from_x0(self.schedule, x_t, t, x0_hat), fraction)
-        variational = self._variational(x0, x_t, t, prediction)
+        reverse = self.reverse_given(prediction, x_t, t)
+        decoder_nats = -self._decoder_given(x0, prediction, *reverse)
+        variational = self._variational(x0, x_t, t, reverse, decoder_nats)
         return LossTerms(simple, variational, simple + VARIATIONAL_WEIGHT * variational)
 
     def predict(
@@ -235,14 +239,20 @@ class DDPM(nn.Module):
             return _log_prob_of_levels(x0, prediction)
         return discretized_normal_log_prob(x0, mean, log_variance).flatten(1).sum(1)
 
-    def _variational(self, x0: Tensor, x_t: Tensor, t: Tensor, prediction: Prediction) -> Tensor:
-        """The term of the bound at t, in nats per dimension, times T, (B,)."""
-        mean, log_variance = self.reverse_given(prediction, x_t, t)
-        nats = torch.where(
-            t == 1,
-            -self._decoder_given(x0, prediction, mean, log_variance),
-            posterior_kl(self.schedule, x0, x_t, t, mean, log_variance),
-        )
+    def _variational(
+        self,
+        x0: Tensor,
+        x_t: Tensor,
+        t: Tensor,
+        reverse: tuple[Tensor, Tensor],
+        decoder_nats: Tensor,
+    ) -> Tensor:
+        """The term of the bound at t, in nats per dimension, times T, (B,).
+
+        `decoder_nats` (B,) is that of t = 1, in nats; `reverse` is p(x_{t-1} | x_t).
+        """
+        kl = posterior_kl(self.schedule, x0, x_t, t, *reverse)
+        nats = torch.where(t == 1, decoder_nats, kl)
         return self.schedule.T / x0[0].numel() * nats
 
     def _matched_log_variance(

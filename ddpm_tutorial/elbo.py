@@ -1,6 +1,8 @@
 """The evidence lower bound of a diffusion model, by terms, in nats and in bits per dimension."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,12 +55,34 @@ class ElboTerms:
         return to_bits_per_dim(-self.bound(), self.dimensions)
 
 
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Inside, a GPU computes float32 as float32; after it, as it did before.
+
+    TF32 keeps 10 bits of each factor, which would show in the bound; for convolutions it is
+    torch's default.
+    """
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    conv = getattr(cudnn, "conv", None)  # where there is one, the older settings must be left alone
+    name, exact = ("allow_tf32", False) if conv is None else ("fp32_precision", "ieee")
+    places = (cuda.matmul, cudnn if conv is None else conv)
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, exact)
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            setattr(place, name, value)
+
+
 def to_bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
     """Nats for a whole example to bits for each of its `dimensions`."""
     return nats / (dimensions * math.log(2))
 
 
 @torch.no_grad()
+@full_float32()
 def elbo_terms(
     model: ReverseProcess,
     x0: Tensor,
@@ -127,6 +151,7 @@ class ThreeTermElbo:
 
 
 @torch.no_grad()
+@full_float32()
 def three_term_elbo(
     model: ReverseProcess, x0: Tensor, generator: torch.Generator | None = None
 ) -> ThreeTermElbo:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from ddpm_tutorial.elbo import (
     ReverseProcess,
     check_levels,
     denoising_term,
+    full_float32,
     prior_term,
     to_bits_per_dim,
 )
@@ -46,6 +48,7 @@ class BoundFigures:
 
 
 @torch.no_grad()
+@full_float32()
 def measure_bound(
     model: ReverseProcess,
     images: Tensor,
@@ -147,26 +150,53 @@ class SampleFigures:
     features: NeighbourFigures
 
 
+class Nearest(NamedTuple):
+    """The training images nearest to each of N samples.
+
+    `by_pixels` and `by_features` (N,) are their indices, `distance` (N,) is that of the first, and
+    `digit` (N,) what the classifier reads the sample as.
+    """
+
+    digit: Tensor
+    distance: Tensor
+    by_pixels: Tensor
+    by_features: Tensor
+
+
 @torch.no_grad()
 def measure_samples(
-    samples: Tensor, train: Tensor, unseen: Tensor, classifier: DigitClassifier, seed: int = 0
-) -> SampleFigures:
+    samples: Tensor,
+    train: Tensor,
+    unseen: Tensor,
+    classifier: DigitClassifier,
+    seed: int = 0,
+    progress: bool = False,
+) -> tuple[SampleFigures, Nearest]:
     """Compare samples (N, 1, 28, 28) with the training images and with real images never seen.
 
     The floor of the FID is that of N training images, drawn with `seed`. All images in [-1, 1].
+    `progress` shows bars. Returns, beside the figures, the training images nearest to each sample.
     Raises ValueError for fewer than two samples, or more samples than training images.
     """
     if not 2 <= len(samples) <= len(train):
         raise ValueError(
             f"{len(samples)} samples: give 2..{len(train)}, for the floor needs as many real ones"
         )
-    features, probabilities = classify(classifier, samples)
-    train_features, _ = classify(classifier, train)
-    unseen_features, unseen_probabilities = classify(classifier, unseen)
+    features, probabilities = classify(classifier, samples, progress=progress)
+    train_features, _ = classify(classifier, train, progress=progress)
+    unseen_features, unseen_probabilities = classify(classifier, unseen, progress=progress)
     digit, unseen_digit = probabilities.argmax(1), unseen_probabilities.argmax(1)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     drawn = order[: len(samples)].to(train.device)
-    return SampleFigures(
+
+    def nearest(queries: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+        return nearest_neighbours(queries, among, progress=progress)
+
+    near, by_pixels = nearest(samples.flatten(1), train.flatten(1))
+    usual, _ = nearest(unseen.flatten(1), train.flatten(1))
+    near_features, by_features = nearest(features, train_features)
+    usual_features, _ = nearest(unseen_features, train_features)
+    figures = SampleFigures(
         samples=len(samples),
         references=len(unseen),
         fid=frechet_distance(features, unseen_features),
@@ -174,13 +204,10 @@ def measure_samples(
         classes=digit.bincount(minlength=probabilities.shape[1]).tolist(),
         confidence=float(probabilities.amax(1).mean()),
         confidence_unseen=float(unseen_probabilities.amax(1).mean()),
-        pixels=_compare_neighbours(
-            samples.flatten(1), train.flatten(1), unseen.flatten(1), digit, unseen_digit
-        ),
-        features=_compare_neighbours(
-            features, train_features, unseen_features, digit, unseen_digit
-        ),
+        pixels=_compare_distances(near, usual, digit, unseen_digit),
+        features=_compare_distances(near_features, usual_features, digit, unseen_digit),
     )
+    return figures, Nearest(digit, near, by_pixels, by_features)
 
 
 def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
@@ -208,21 +235,21 @@ class _AlreadyFeatures(torch.nn.Identity):
 
 
 def nearest_neighbours(
-    queries: Tensor, among: Tensor, batch_size: int = 500
+    queries: Tensor, among: Tensor, batch_size: int = 500, progress: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The nearest of `among` (M, D) to each of `queries` (N, D): distance (N,) and index (N,).
 
-    Euclidean distance.
+    Euclidean distance. `progress` shows a bar.
     """
-    pairs = [torch.cdist(batch, among).min(1) for batch in queries.split(batch_size)]
+    batches = tqdm(queries.split(batch_size), unit="batch", desc="nearest", disable=not progress)
+    pairs = [torch.cdist(batch, among).min(1) for batch in batches]
     return torch.cat([pair.values for pair in pairs]), torch.cat([pair.indices for pair in pairs])
 
 
-def _compare_neighbours(
-    samples: Tensor, train: Tensor, unseen: Tensor, digit: Tensor, unseen_digit: Tensor
+def _compare_distances(
+    near: Tensor, usual: Tensor, digit: Tensor, unseen_digit: Tensor
 ) -> NeighbourFigures:
-    near, _ = nearest_neighbours(samples, train)
-    usual, _ = nearest_neighbours(unseen, train)
+    """Of samples, `near`, and of unseen images, `usual`, to their nearest training images."""
     copies = 0
     for k in digit.unique():
         of_this_digit = usual[unseen_digit == k]
@@ -232,7 +259,7 @@ def _compare_neighbours(
     return NeighbourFigures(
         samples=float(near.median()),
         unseen=float(usual.median()),
-        copies=copies / len(samples),
+        copies=copies / len(near),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm_tutorial import cli, files, load_bundled, load_model
+from ddpm_tutorial import cli, evaluation, files, load_bundled, load_model
 from ddpm_tutorial.checkpoint import ASSETS, load_checkpoint
 from ddpm_tutorial.data import Digits
 from ddpm_tutorial.evaluation import measure_bound
@@ -191,6 +191,47 @@ def test_evaluate_draws_the_nearest_training_images(trained, tmp_path):
         distances = [np.square(sample - image).sum() for image in training]
         assert np.array_equal(by_pixels, training[np.argmin(distances)])
         assert any(np.array_equal(by_features, image) for image in training)
+
+
+def test_the_nearest_samples_of_each_digit_are_drawn_first():
+    """Images here are numbers: samples 1..4, and training images 10, 20, ..., 50."""
+    samples = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)
+    train = torch.tensor([10.0, 20, 30, 40, 50]).view(5, 1, 1, 1)
+    nearest = evaluation.Nearest(
+        digit=torch.tensor([7, 7, 0, 7]),
+        distance=torch.tensor([0.3, 0.1, 0.9, 0.2]),
+        by_pixels=torch.tensor([0, 1, 2, 3]),
+        by_features=torch.tensor([4, 3, 2, 1]),
+    )
+    sheet = cli._beside(samples, train, nearest, of_each=2).view(10, 2, 3)
+    expected = torch.full((10, 2, 3), -1.0)
+    expected[0, 0] = torch.tensor([3.0, 30, 30])
+    expected[7] = torch.tensor([[2.0, 20, 40], [4, 40, 20]])
+    torch.testing.assert_close(sheet, expected, rtol=0, atol=0)
+
+
+def test_evaluate_reads_and_searches_each_set_of_images_once(
+    trained, tmp_path, monkeypatch, capsys
+):
+    calls = []
+
+    def count(name):
+        original = getattr(evaluation, name)
+
+        def counted(*arguments, **options):
+            calls.append(name)
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(evaluation, name, counted)
+
+    count("classify")
+    count("nearest_neighbours")
+    base = ["evaluate", "--checkpoint", trained / "model.safetensors", *QUICK]
+    assert run(*base, "--neighbours", tmp_path / "nearest.png") == 0
+    # Samples, training and test images; samples and test images, by pixels and by features.
+    assert (calls.count("classify"), calls.count("nearest_neighbours")) == (3, 4)
+    shown = capsys.readouterr().err
+    assert (shown.count("features: 100%"), shown.count("nearest: 100%")) == (3, 4)
 
 
 def test_a_model_of_levels_is_trained_drawn_and_evaluated(tmp_path, capsys):

@@ -54,6 +54,16 @@ def perfect(view: str, x0: Tensor, eps: Tensor) -> Callable[[Tensor, Tensor], Te
     return network
 
 
+def log_prob_in_bins(x: np.ndarray, mean: np.ndarray, scale: float) -> np.ndarray:
+    """Of the level x, in nats, under a Gaussian cut into 256 bins, with scipy."""
+    normal = scipy.stats.norm(0, scale)
+    nearer = -np.abs(x - mean)  # mirrored into the left tail, where cdf keeps its digits
+    inside = normal.cdf(nearer + 1 / 255) - normal.cdf(nearer - 1 / 255)
+    inside = np.where(x > 0.999, normal.sf(x - 1 / 255 - mean), inside)
+    inside = np.where(x < -0.999, normal.cdf(x + 1 / 255 - mean), inside)
+    return np.log(inside)
+
+
 # The training loss
 
 
@@ -204,6 +214,18 @@ def test_the_reverse_step_at_t_1_takes_no_logarithm_of_zero() -> None:
         torch.testing.assert_close(mean, model.predict(x_1, t).x0_hat, rtol=1e-12, atol=1e-12)
 
 
+def test_the_decoder_is_a_gaussian_around_the_clipped_x0_hat_cut_into_bins() -> None:
+    x0, _, _ = draws(20)
+    x_1 = 1.5 * x0 + 0.1
+    x0_hat = x_1 + 0.01  # beyond [-1, 1] for some, and near x0 where it is clipped
+    assert (x0_hat.abs() > 1).any()
+    model = DDPM(lambda x_t, t: x0_hat, SCHEDULE, predicts="x0", variance="small", shape=SHAPE)
+    beta, bar = SCHEDULE.beta, SCHEDULE.alpha_bar
+    scale = math.sqrt(float(beta[2] * (1 - bar[1]) / (1 - bar[2])))  # that at t = 2 stands in
+    expected = log_prob_in_bins(x0.numpy(), x0_hat.clamp(-1, 1).numpy(), scale).sum((1, 2, 3))
+    np.testing.assert_allclose(model.decoder_log_prob(x0, x_1).numpy(), expected, rtol=1e-6)
+
+
 # The learned variance in training
 
 
@@ -229,13 +251,7 @@ def test_the_variational_loss_equals_an_independent_computation(view: str, fract
         weight_x_t = float((1 - beta[n]).sqrt() * (1 - before[n]) / (1 - bar[n]))
         mean = (weight_x0 * x0_hat[i] + weight_x_t * x_t[i]).numpy()
         if n == 1:
-            x = x0[i].numpy()
-            normal = scipy.stats.norm(0, scale)
-            nearer = -np.abs(x - mean)  # mirrored into the left tail, where cdf keeps its digits
-            inside = normal.cdf(nearer + 1 / 255) - normal.cdf(nearer - 1 / 255)
-            inside = np.where(x > 0.999, normal.sf(x - 1 / 255 - mean), inside)
-            inside = np.where(x < -0.999, normal.cdf(x + 1 / 255 - mean), inside)
-            nats = -np.log(inside).sum()
+            nats = -log_prob_in_bins(x0[i].numpy(), mean, scale).sum()
         else:
             true = (weight_x0 * x0[i] + weight_x_t * x_t[i]).numpy()
             kl = (

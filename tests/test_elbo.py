@@ -1,5 +1,6 @@
 import itertools
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from ddpm_tutorial import DDPM, NoiseSchedule
 from ddpm_tutorial.elbo import ElboTerms, elbo_terms, three_term_elbo, to_bits_per_dim
+from ddpm_tutorial.evaluation import measure_bound
 from ddpm_tutorial.exact import GaussianMixture
 from ddpm_tutorial.forward import q_sample, q_transition
 from ddpm_tutorial.gaussian import kl_normal
@@ -203,9 +205,48 @@ def test_all_terms_are_finite_at_the_ends_of_the_grey_scale(predicts):
 
 @pytest.mark.parametrize("wrong", [LEVELS + 0.002, LEVELS * 0.5, LEVELS * 2])
 def test_images_off_the_256_levels_are_refused(wrong):
-    for measure in (elbo_terms, three_term_elbo):
+    for measure in (elbo_terms, three_term_elbo, measure_bound):
         with pytest.raises(ValueError, match="256 levels"):
             measure(tiny_model(), wrong)
+
+
+# Newer torch has words in place of a yes or no.
+WORDS = hasattr(torch.backends.cudnn, "conv")
+SETTING, ALLOWED, REFUSED = ("fp32_precision", "tf32", "ieee") if WORDS else ("allow_tf32", 1, 0)
+
+
+def tf32_settings():
+    """Whether a GPU would use TF32 for matrix products, and for convolutions."""
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    return [getattr(place, SETTING) for place in (cuda.matmul, cudnn.conv if WORDS else cudnn)]
+
+
+@pytest.fixture
+def tf32():
+    """Allowed for matrix products; for convolutions it is anyway."""
+    matmul = torch.backends.cuda.matmul
+    before = getattr(matmul, SETTING)
+    setattr(matmul, SETTING, ALLOWED)
+    yield
+    setattr(matmul, SETTING, before)
+
+
+@pytest.mark.usefixtures("tf32")
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("measure", [elbo_terms, three_term_elbo, measure_bound])
+def test_a_gpu_measures_in_full_float32_and_is_left_as_it_was(measure, fails):
+    seen = []
+
+    def network(x_t, t):
+        seen.append(tf32_settings())
+        return x_t * (1 / (not fails))
+
+    model = DDPM(network, NoiseSchedule.cosine(12), "eps", shape=(1, 2, 2))
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        measure(model, LEVELS)
+    assert seen
+    assert all(settings == [REFUSED, REFUSED] for settings in seen)
+    assert tf32_settings() == [ALLOWED, ALLOWED]
 
 
 def test_noise_from_the_generator_repeats():

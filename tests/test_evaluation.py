@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from ddpm_tutorial import NoiseSchedule, load_bundled
 from ddpm_tutorial import evaluation as evaluation_module
 from ddpm_tutorial.checkpoint import load_classifier
+from ddpm_tutorial.classifier import classify
 from ddpm_tutorial.elbo import elbo_terms
 from ddpm_tutorial.evaluation import (
+    _compare_distances,
     frechet_distance,
     measure_bound,
     measure_samples,
@@ -90,6 +92,51 @@ def test_the_other_terms_by_hand():
         assert error == pytest.approx(math.sqrt(variance / 4) * scale)
 
 
+def test_the_total_is_that_of_all_terms_image_by_image(known_terms):
+    """Its standard error is not the sum of theirs: an image has all its terms together."""
+    model = GaussianMixture(NoiseSchedule.linear(50), [1.0], [0.1], [0.3])
+    figures = measure_bound(model, X0, seeded())
+    terms = elbo_terms(model, X0, seeded())
+    assert float(terms.prior.min()) > 0.1  # this schedule leaves a part of the data in x_T
+    denoising = sum(t + 100 * X0[:, 0] for t in range(2, 51))
+    totals = (terms.prior + denoising - terms.reconstruction).numpy() / (3 * math.log(2))
+    assert figures.total.mean == pytest.approx(totals.mean())
+    assert figures.total.standard_error == pytest.approx(totals.std(ddof=1) / 2)
+
+
+def test_a_bound_of_float32_images_is_averaged_in_float64():
+    figures = measure_bound(MODEL, X0.float(), seeded())
+    parts = figures.prior.mean + figures.denoising.mean + figures.reconstruction.mean
+    assert figures.total.mean == pytest.approx(parts, rel=1e-12)
+
+
+def test_all_numbers_are_drawn_from_the_generator():
+    untouched = torch.get_rng_state()
+    first = measure_bound(MODEL, X0, seeded(), terms_per_image=3)
+    assert torch.equal(torch.get_rng_state(), untouched)
+    assert measure_bound(MODEL, X0, seeded(), terms_per_image=3) == first
+    assert measure_bound(MODEL, X0, seeded(1), terms_per_image=3) != first
+
+
+def test_as_many_terms_as_there_are_is_all_of_them():
+    assert measure_bound(MODEL, X0, seeded(), 49) == measure_bound(MODEL, X0, seeded())
+
+
+def test_the_largest_random_number_stays_within_the_last_step(known_terms, monkeypatch):
+    """In float64, 48 + (1 - 2^-53) is 49: one step too far."""
+    almost_one = torch.tensor([1 - 2**-53], dtype=torch.float64)
+    monkeypatch.setattr(torch, "rand", lambda count, **options: almost_one.expand(count))
+    measure_bound(MODEL, X0, seeded())
+    assert known_terms[-1].tolist() == [50] * 4
+
+
+def test_the_bar_of_the_bound_runs_to_its_end(capsys):
+    measure_bound(MODEL, X0, seeded(), terms_per_image=3, batch_size=3, progress=True)
+    assert "100%" in capsys.readouterr().err
+    measure_bound(MODEL, X0, seeded(), terms_per_image=3)
+    assert not capsys.readouterr().err
+
+
 @given(
     count=st.integers(1, 7),
     batch_size=st.integers(1, 8),
@@ -119,6 +166,12 @@ def test_one_image_has_no_standard_error():
     total = measure_bound(MODEL, torch.zeros(1, 1), seeded()).total
     assert math.isfinite(total.mean)
     assert math.isnan(total.standard_error)
+
+
+def test_two_images_have_a_standard_error(known_terms):
+    error = measure_bound(MODEL, X0[:2], seeded()).denoising.standard_error
+    apart = 49 * 100 * float(X0[1, 0] - X0[0, 0]) / (3 * math.log(2))
+    assert error == pytest.approx(apart / 2)
 
 
 def test_impossible_numbers_are_refused():
@@ -192,10 +245,10 @@ def test_samples_that_are_real_images_score_the_floor(digits, classifier):
     """Half of the real images against the other half: that is what the floor means."""
     train, unseen = digits
     drawn = torch.randperm(len(train), generator=seeded(3))[:300]
-    figures = measure_samples(train[drawn], train, unseen, classifier, seed=3)
+    figures, _ = measure_samples(train[drawn], train, unseen, classifier, seed=3)
     assert figures.fid == figures.fid_floor
     assert (figures.samples, figures.references) == (300, 400)
-    other = measure_samples(train[drawn], train, unseen, classifier, seed=4)
+    other, _ = measure_samples(train[drawn], train, unseen, classifier, seed=4)
     assert other.fid == figures.fid
     assert other.fid_floor != figures.fid_floor
     assert other.fid_floor < 3 * figures.fid_floor
@@ -203,8 +256,8 @@ def test_samples_that_are_real_images_score_the_floor(digits, classifier):
 
 def test_copies_of_training_images_are_noticed(digits, classifier):
     train, unseen = digits
-    copied = measure_samples(train[:200], train, unseen, classifier)
-    fresh = measure_samples(unseen[:200], train, unseen, classifier)
+    copied, _ = measure_samples(train[:200], train, unseen, classifier)
+    fresh, _ = measure_samples(unseen[:200], train, unseen, classifier)
     for name in ("pixels", "features"):
         assert getattr(copied, name).copies == 1
         assert getattr(copied, name).samples == pytest.approx(0, abs=0.05)
@@ -221,21 +274,63 @@ def test_copies_are_judged_digit_by_digit(digits, classifier):
     near = nearest_neighbours(copied.flatten(1), train.flatten(1))[0]
     usual = nearest_neighbours(unseen.flatten(1), train.flatten(1))[0]
     assert float((near < usual.quantile(0.01)).double().mean()) < 0.5
-    assert measure_samples(copied, train, unseen, classifier).pixels.copies > 0.9
+    figures, _ = measure_samples(copied, train, unseen, classifier)
+    assert figures.pixels.copies > 0.9
 
 
 def test_classes_and_confidence_are_counted(digits, classifier):
     train, unseen = digits
     labels = load_bundled("train").labels[:600]
     threes = train[labels == 3]
-    figures = measure_samples(threes, train, unseen, classifier)
+    figures, _ = measure_samples(threes, train, unseen, classifier)
     assert figures.classes == [0, 0, 0, len(threes), 0, 0, 0, 0, 0, 0]
     assert figures.confidence > 0.98
     ghosts = torch.maximum(train[:100], train[105:205])  # two different digits in one image
-    figures = measure_samples(ghosts, train, unseen, classifier)
+    figures, _ = measure_samples(ghosts, train, unseen, classifier)
     assert sum(figures.classes) == 100
     assert figures.confidence < 0.95 < figures.confidence_unseen
     assert figures.fid > 3 * figures.fid_floor
+
+
+def test_the_confidence_is_a_mean(digits, classifier):
+    train, unseen = (images[:60] for images in digits)
+    ghosts = torch.maximum(train[:20], train[25:45])
+    figures, _ = measure_samples(ghosts, train, unseen, classifier)
+    for confidence, images in [(figures.confidence, ghosts), (figures.confidence_unseen, unseen)]:
+        probabilities = classify(classifier, images)[1].numpy()
+        assert confidence == pytest.approx(probabilities.max(1).mean(), rel=1e-6)
+
+
+def test_copies_are_counted_by_hand():
+    """Three digits: one among equals, one of even spacing, one that no unseen image shows."""
+    usual = torch.tensor([*[1.0] * 5, *torch.linspace(2, 4, 102).tolist()])
+    unseen_digit = torch.tensor([*[0] * 5, *[1] * 102])
+    near = torch.tensor([0.9, 1.0, 2.01, 2.03, 0.99, 1.01, 8.0])
+    digit = torch.tensor([0, 0, 1, 1, 7, 7, 7])
+    limits = {0: 1.0, 1: np.quantile(usual[5:], 0.01), 7: np.quantile(usual, 0.01)}
+    assert 2.01 < limits[1] < 2.03
+    figures = _compare_distances(near, usual, digit, unseen_digit)
+    closer = [x < limits[k] for x, k in zip(near.tolist(), digit.tolist(), strict=True)]
+    assert closer == [True, False, True, False, True, False, False]
+    assert figures.copies == 3 / 7
+    assert figures.samples == pytest.approx(np.median(near))
+    assert figures.unseen == pytest.approx(np.median(usual))
+
+
+def test_the_nearest_images_are_those_of_brute_force(digits, classifier):
+    train, unseen = (images[:60] for images in digits)
+    samples = 0.8 * unseen[:9]
+    _, nearest = measure_samples(samples, train, unseen, classifier)
+    features, probabilities = classify(classifier, samples)
+    for index, (queries, among) in [
+        (nearest.by_pixels, (samples.flatten(1), train.flatten(1))),
+        (nearest.by_features, (features, classify(classifier, train)[0])),
+    ]:
+        table = np.linalg.norm(queries.numpy()[:, None] - among.numpy()[None], axis=-1)
+        assert index.tolist() == table.argmin(1).tolist()
+        if index is nearest.by_pixels:
+            assert nearest.distance.tolist() == pytest.approx(table.min(1).tolist(), rel=1e-4)
+    assert nearest.digit.tolist() == probabilities.numpy().argmax(1).tolist()
 
 
 @pytest.mark.parametrize("count", [1, 601])

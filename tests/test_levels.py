@@ -120,6 +120,37 @@ def test_the_matched_variance_is_that_of_the_mixture_of_posteriors(stride):
     torch.testing.assert_close(log_variance.exp(), variance + spread, rtol=1e-8, atol=1e-14)
 
 
+@pytest.mark.parametrize(("t", "s"), [(1, None), (1, 0), (5, 0)])
+def test_the_matched_variance_of_x_0_is_that_of_x_1(t, s):
+    """As with the small variance, which has no logarithm at s = 0."""
+    x_t, at_t, ones = draws()[-1], torch.full((20,), t), torch.ones(20, dtype=torch.int64)
+    prediction = MODEL.predict(x_t, at_t)
+    _, log_variance = MODEL.reverse_given(prediction, x_t, at_t, None if s is None else s * ones)
+    _, expected = MODEL.reverse_given(prediction, x_t, at_t.clamp(min=2), ones)
+    torch.testing.assert_close(log_variance, expected, rtol=0, atol=1e-12)
+
+
+def test_the_variance_of_a_sure_prediction_is_not_negative_by_rounding():
+    level = torch.arange(256.0)
+    weights = -12 * (level - level[:, None]).abs().view(256, 256, 1, 1)  # image k shows level k
+    model = DDPM(
+        lambda x, t: weights, SCHEDULE, predicts="levels", variance="matched", shape=(1, 1, 1)
+    )
+    images = (level / 127.5 - 1).view(256, 1, 1, 1)
+    variance = model.predict(images, torch.full((256,), 20)).x0_variance
+    assert float(variance.min()) >= 0
+    assert float(variance.max()) < 1e-6
+
+
+def test_mixed_precision_does_not_round_the_mean_of_the_levels():
+    _, _, t, x_t = draws()
+    expected = MODEL.predict(x_t.float(), t)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = MODEL.predict(x_t.float(), t)
+    for name in ("x0_hat", "x0_variance"):
+        torch.testing.assert_close(getattr(mixed, name), getattr(expected, name), rtol=0, atol=1e-6)
+
+
 def test_the_loss_by_hand():
     x0, eps, t, x_t = draws()
     terms = MODEL(x0, t, eps)
@@ -146,6 +177,21 @@ def test_the_loss_by_hand():
     )
     expected = np.where(later, terms.variational.numpy(), 0) + CROSS_ENTROPY_WEIGHT * cross_entropy
     np.testing.assert_allclose(terms.total.numpy(), expected, rtol=1e-9)
+
+
+def test_the_bound_teaches_at_every_t_but_1_and_the_cross_entropy_everywhere():
+    x0, eps, t, x_t = draws()
+    output = network(x_t, t).requires_grad_()
+    model = DDPM(lambda x, t: output, SCHEDULE, predicts="levels", variance="matched", shape=SHAPE)
+    terms = model(x0, t, eps)
+    bound, cross_entropy, total = (
+        torch.autograd.grad(term.sum(), output, retain_graph=True)[0]
+        for term in (terms.variational, terms.simple, terms.total)
+    )
+    assert (bound.abs().amax((1, 2, 3)) > 0).all()
+    bound[t == 1] = 0
+    expected = bound + CROSS_ENTROPY_WEIGHT * cross_entropy
+    torch.testing.assert_close(total, expected, rtol=1e-9, atol=1e-15)
 
 
 def test_the_loss_and_the_bound_agree():

@@ -1,8 +1,13 @@
 """What is printed about measurements is what was measured."""
 
+import copy
+import functools
 import importlib.util
 import json
+import operator
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,14 +17,29 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def report():
-    specification = importlib.util.spec_from_file_location(
-        "report", ROOT / "benchmarks" / "report.py"
-    )
+def script(path):
+    """A script of this project as a module; it is in no package."""
+    specification = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def report():
+    return script("benchmarks/report.py")
+
+
+@pytest.fixture
+def folder(report, tmp_path, monkeypatch):
+    """The report's inputs and outputs, copied to where a test may write."""
+    for name in (*PRETRAINED, "results"):
+        content = (ROOT / "benchmarks" / f"{name}.json").read_bytes()
+        (tmp_path / f"{name}.json").write_bytes(content)
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    return tmp_path
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
@@ -49,20 +69,190 @@ def test_the_readme_states_the_figures_of_the_shipped_models(report):
         assert f"{100 * accuracy:.2f} % of the" in text
 
 
-def test_a_changed_figure_would_be_noticed(report, tmp_path, monkeypatch):
-    for name in (*PRETRAINED, "results"):
-        source = ROOT / "benchmarks" / f"{name}.json"
-        if source.exists():
-            (tmp_path / source.name).write_bytes(source.read_bytes())
-    changed = json.loads((tmp_path / "mnist.json").read_text())
+def test_a_changed_figure_would_be_noticed(report, folder):
+    changed = json.loads((folder / "mnist.json").read_text())
     changed["samples"]["fid"] += 0.01
     changed["bits_per_dim"]["by_t"][3][2]["mean"] += 0.001
     page, table = report.render(), report.table_of_models()
-    monkeypatch.setattr(report, "HERE", tmp_path)
-    assert (report.render(), report.table_of_models()) == (page, table)
-    (tmp_path / "mnist.json").write_text(json.dumps(changed))
+    (folder / "mnist.json").write_text(json.dumps(changed))
     assert report.render() != page
     assert report.table_of_models() != table
+
+
+def leaves(record, path=()):
+    """The paths to all single values in a results file."""
+    if not isinstance(record, dict | list):
+        yield path
+        return
+    for key, inner in record.items() if isinstance(record, dict) else enumerate(record):
+        yield from leaves(inner, (*path, key))
+
+
+def changed_at(record, path):
+    record = copy.deepcopy(record)
+    place = functools.reduce(operator.getitem, path[:-1], record)
+    value = place[path[-1]]
+    place[path[-1]] = value + "x" if isinstance(value, str) else 2 * value + 1
+    return record
+
+
+@pytest.mark.parametrize("part", ["speed", "quality", "overhead", *PRETRAINED])
+def test_no_sentence_states_a_figure_of_its_own(report, part):
+    """Whatever changes in a results file, the page says so."""
+    if part in PRETRAINED:
+        record, write = report.load(part), functools.partial(report._model, part)
+    else:
+        record, write = report.load("results")[part], getattr(report, f"_{part}")
+    page = write(record)
+    silent = {path[0] for path in leaves(record) if write(changed_at(record, path)) == page}
+    assert silent <= {"checkpoint", "sampling_precision", "training_images"}
+
+
+MEASURED_ON = {
+    "cores": 4,
+    "threads": 3,
+    "command": "make bench",
+    "seed": 7,
+    "versions": {"peer": "1.2"},
+    **dict.fromkeys(("cpu", "accelerator", "python", "torch", "precision", "date"), "x"),
+}
+
+
+def test_the_ratios_of_speed_say_how_many_times_as_fast_ours_is(report):
+    def row(rate, seconds):
+        return {
+            "settings": "small",
+            "weights": 3_000_000,
+            "gflop_per_evaluation": 0.5,
+            "training_images_per_second": rate,
+            "seconds_per_1000_evaluations": seconds,
+        }
+
+    contenders = {"ddpm_tutorial": row(300, 2.0), "peer": row(200, 5.0)}
+    figures = {"contenders": contenders, "batch": 16, "batch_sampling": 99, "rounds": 6}
+    text = "\n".join(report._speed({**figures, "measured_on": MEASURED_ON}))
+    assert "| `ddpm_tutorial` | small | 3.00 M | 0.50 | 300 | 1.0 | 2.00 | 1.0 |" in text
+    assert "| `peer` | small | 3.00 M | 0.50 | 200 | 1.5 | 5.00 | 2.5 |" in text
+    assert "batches of 16, and single evaluations of the network on batches of 99" in text
+    assert "median of 6 rounds" in text
+    assert "`make bench`, seed 7. Machine: x, 4 cores, 3 threads" in text
+
+
+def test_the_smaller_sum_that_the_page_gives_as_a_reason_is_smaller(report):
+    contenders = report.load("results")["speed"]["contenders"]
+    sums = {name: row["gflop_per_evaluation"] for name, row in contenders.items()}
+    ours = sums.pop("ddpm_tutorial")
+    assert ours < min(sums.values())
+
+
+def test_quality_is_shown_by_budget_and_a_different_number_of_samples_is_named(report):
+    figures = {
+        "references": 5000,
+        "floor": {"100": 0.5, "2000": 0.25},
+        "side_by_side": 100,
+        "contenders": {
+            "ddpm_tutorial": {
+                "1000": {"steps": 4321, "fid_100": 2.0},
+                "60": {"steps": 9, "fid_2000": 8.0},
+            },
+            "peer": {"1000": {"steps": 5, "fid_100": 3.0}},
+        },
+        "measured_on": MEASURED_ON,
+    }
+    text = "\n".join(report._quality(figures))
+    assert "| package | 60 s | 1000 s |" in text
+    assert "| `ddpm_tutorial` | 8.00 (N = 2,000) after 9 steps | 2.00 after 4,321 steps |" in text
+    assert "| `peer` |  | 3.00 after 5 steps |" in text
+    assert "N = 100 samples unless it says otherwise" in text
+    assert "beside 5,000 test images" in text
+    assert "0.50 with N = 100, 0.25 with N = 2,000." in text
+
+
+def test_overhead_names_each_rate_with_its_own_share_of_the_peak(report):
+    figures = {
+        "training_step": 0.0123,
+        "samplers": {"ddim": 0.0456},
+        "peak_gflops": 2000.0,
+        "training_gflops": 600.0,
+        "training_of_peak": 0.3,
+        "sampling_gflops": 1400.0,
+        "sampling_of_peak": 0.7,
+        "measured_on": MEASURED_ON,
+    }
+    text = "\n".join(report._overhead(figures))
+    assert "optimiser | 1.2% |" in text
+    assert "| sampler `ddim`, over its network evaluations | 4.6% |" in text
+    assert "on this machine is 2,000 GFLOP/s. Training runs at 600 GFLOP/s, 30% of that" in text
+    assert "sampling at 1,400 GFLOP/s, 70%;" in text
+
+
+def test_the_readme_is_written_between_its_marks_only(report, folder):
+    start, end = report.marks("models")
+    old, table = f"{start}\nold\n{end}", report.table_of_models()
+    stale = README.replace(f"{start}\n{table}\n{end}", old)
+    (folder / "README.md").write_text(stale, encoding="utf-8")
+    assert old in stale
+    report.main()
+    assert (folder / "README.md").read_text(encoding="utf-8") == README
+    page = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    assert (folder / "results.md").read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("copies", [0, 2])
+def test_a_readme_without_its_marks_is_left_alone(report, folder, copies):
+    start, _ = report.marks("peers")
+    wrong = README.replace(start, start * copies)
+    (folder / "README.md").write_text(wrong, encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"README\.md must hold <!-- peers"):
+        report.main()
+    assert (folder / "README.md").read_text(encoding="utf-8") == wrong
+
+
+def test_the_table_of_peers_compares_equal_numbers_of_samples(report, folder):
+    results = json.loads((folder / "results.json").read_text())
+    results["quality"]["side_by_side"] = 250
+    for row in results["quality"]["contenders"].values():
+        row["240"] = {"steps": 7, "fid_1000": 1.0, "fid_250": 9.5}
+    (folder / "results.json").write_text(json.dumps(results))
+    _, _, *rows = report.table_of_peers().splitlines()
+    assert len(rows) == 4
+    assert all(row.endswith("| 9.5 |") for row in rows)
+
+
+def test_what_is_not_measured_yet_is_left_out(report, folder):
+    results = json.loads((folder / "results.json").read_text())
+    del results["quality"]["contenders"]["diffusers"]["240"]
+    (folder / "results.json").write_text(json.dumps(results))
+    assert list(report.tables_of_readme()) == ["models"]
+    del results["quality"], results["overhead"]
+    (folder / "results.json").write_text(json.dumps(results))
+    assert report.table_of_peers() == ""
+    (folder / "mnist-bound.json").unlink()
+    page = report.render()
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [
+        "The shipped model `mnist`",
+        "Speed",
+    ]
+    assert "mnist-bound" not in report.table_of_models()
+
+
+def test_weights_ship_with_the_figures_of_all_test_images_or_not_at_all(tmp_path, monkeypatch):
+    ship = script("scripts/ship_weights.py")
+    names = ("mnist.safetensors", "mnist.json")
+    for name in names:
+        (tmp_path / name).write_bytes(b"as before")
+    monkeypatch.setattr(ship, "ASSETS", tmp_path)
+    monkeypatch.setattr(ship, "RESULTS", tmp_path)
+    one_less = {"train": range(60_000), "test": range(9_999)}
+    monkeypatch.setattr(
+        ship, "load_mnist", lambda split, _: SimpleNamespace(images=one_less[split])
+    )
+    monkeypatch.setattr(ship, "load_checkpoint", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(sys, "argv", ["ship_weights.py", "runs/mnist", "mnist"])
+    with pytest.raises(SystemExit, match="all 10,000 test images of MNIST: name with --data"):
+        ship.main()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert all((tmp_path / name).read_bytes() == b"as before" for name in names)
 
 
 def test_all_that_ships_is_small():
