@@ -29,7 +29,8 @@ test: $(READY)  ## Run the unit tests, break every equation on purpose, run ever
 notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
-	$(BIN)/jupyter nbconvert --to notebook --inplace --TagRemovePreprocessor.enabled=True \
+	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams \
+		--TagRemovePreprocessor.enabled=True \
 		--TagRemovePreprocessor.remove_all_outputs_tags=remove-output $(NOTEBOOKS)
 
 equations: $(READY)  ## Measure the checks of the equations anew and write the page that lists them.

@@ -15,9 +15,9 @@ HEAD = """\
 
 Every numbered equation of this book is a claim, and every claim is checked by code. A check
 computes both sides of the equation separately. Where both can be computed exactly, they must agree
-to $10^{{-10}}$ of their size, in double precision. Where one side is an average over random draws, it
-must lie within 4 standard errors of the other, with a fixed seed. Definitions and steps on the way
-are not numbered.
+to $10^{{-10}}$ of their size, in double precision. Where one side is an average over random draws,
+it must lie within 4 standard errors of the other, with a fixed seed. Definitions and steps on the
+way are not numbered.
 
 Can the checks fail? A script changes the code of each equation on purpose: a factor of 2, a sign,
 $t$ for $t - 1$, a root or a square left out. Every such change must be noticed, or the tests fail.

@@ -50,6 +50,12 @@ def test_no_output_is_an_error_or_a_warning(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_cell_prints_is_one_output(path):
+    for cell in code_cells(path):
+        assert sum(output.output_type == "stream" for output in cell.outputs) <= 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_are_short_and_leave_the_path_alone(path):
     imports, *cells = code_cells(path)
     assert "import" in imports.source

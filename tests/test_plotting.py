@@ -91,6 +91,7 @@ def test_a_slider_holds_its_pictures_captions_and_description():
     assert (pixels == digit_sheet(images, columns=3, gap=0)).all()
     assert pixels.shape == (6, 12)
     assert "aspect-ratio:4/6" in picture["style"]
+    assert picture["style"].endswith(" 0 0/300% 100%")  # three pictures side by side
     assert (slider["min"], slider["max"], label["for"]) == ("0", "2", slider["id"])
     # JSON in the handler: the captions by number, in order, with their quotes escaped.
     assert r'["t = 1", "a \"<b>\"", "last"][this.value]' in slider["oninput"]
