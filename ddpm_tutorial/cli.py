@@ -81,6 +81,8 @@ class Train:
     """Images in a step, over all processes."""
     learning_rate: float = 2e-3
     """Highest learning rate: it warms up to this, then falls to 0."""
+    min_snr: float | None = None
+    """Weigh the squared error of x_0 by the signal-to-noise ratio, cut at this value (5, say)."""
     ema_decay: float = 0.999
     """How slowly the averaged weights follow the trained ones, in [0, 1)."""
     seed: int = 0
@@ -96,6 +98,8 @@ class Train:
     """Width of the network at each resolution, finest first."""
     with_labels: bool = False
     """Tell the network which digit it is to draw."""
+    label_dropout: float = 0.1
+    """How often it is told nothing instead, so that sample can --guidance, in [0, 1]."""
     learned_variance: bool = False
     """Let the network choose the variance of each reverse step."""
 
@@ -184,7 +188,7 @@ class Train:
                 f"choose another --out"
             )
         for name, default in _settings(Train(self.out)).items():
-            given, stored = getattr(self, name), saved.details["settings"][name]
+            given, stored = getattr(self, name), saved.details["settings"].get(name, default)
             stored = tuple(stored) if isinstance(stored, list) else stored
             option = "T" if name == "diffusion_steps" else name.replace("_", "-")
             if given != stored and (given != default or _is_on_command_line(option)):
@@ -204,13 +208,14 @@ class Train:
             levels=self.predicts == "levels",
         )
         return (
-            DDPMConfig(self.schedule, self.diffusion_steps, self.predicts, unet),
+            DDPMConfig(self.schedule, self.diffusion_steps, self.predicts, unet, self.min_snr),
             TrainingConfig(
                 steps=self.steps,
                 minutes=self.minutes,
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
                 ema_decay=self.ema_decay,
+                label_dropout=self.label_dropout,
                 seed=self.seed,
             ),
         )
@@ -279,6 +284,9 @@ class Sample:
     """ddpm only: variance of the reverse steps. By default the model's own."""
     digit: int | None = None
     """Draw only this digit, 0..9; for a model trained --with-labels."""
+    guidance: float = 0.0
+    """How far to go beyond what the digit's label asks for, 0 or more: plainer digits that vary
+    less. For a model trained --with-labels."""
 
     def run(self) -> None:
         """Sample and write; raises TutorialError or ValueError with the remedy."""
@@ -298,6 +306,7 @@ class Sample:
                 torch.Generator().manual_seed(self.seed),
                 progress=True,
                 label=None if label is None else label.to(accelerator.device),
+                guidance=self.guidance,
                 variance=self.variance,
             )
         if self.out.suffix == ".png":

@@ -1,5 +1,6 @@
 """DDPM: a noise schedule, a network, and what the network predicts."""
 
+import math
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -60,9 +61,9 @@ class LossTerms(NamedTuple):
     """The training loss by terms, each (B,).
 
     `simple` is the mean squared error over the dimensions of one example (Ho et al., 2020,
-    equation 14); of a network that predicts levels, the cross-entropy of x_0 given x_t, in nats
-    per dimension. `variational` is the term of the bound at t, in nats per dimension, times T;
-    None where only `simple` is minimised. `total` is what is minimised.
+    equation 14), before any weight; of a network that predicts levels, the cross-entropy of x_0
+    given x_t, in nats per dimension. `variational` is the term of the bound at t, in nats per
+    dimension, times T; None where only `simple` is minimised. `total` is what is minimised.
     """
 
     simple: Tensor
@@ -77,9 +78,10 @@ class DDPM(nn.Module):
     as many channels where `variance` is "learned". `predicts` says what its output means. With
     "levels" it has 256 times as many channels, log-weights of the grey levels; `variance` is then
     "matched", the loss is the bound plus a little cross-entropy, and x0 must lie on those levels.
-    `shape` is the shape of one example. Raises ValueError for
-    an unknown word, words that do not go together, or a schedule with T < 2; warns where the
-    schedule leaves so much data in x_T that N(0, I) is a poor start.
+    `shape` is the shape of one example. `min_snr` (gamma > 0) weighs the squared error of x_0 by
+    min(snr, gamma) (Hang et al., 2023, equation 8); None weighs what is predicted by 1. Raises
+    ValueError for an unknown word, words that do not go together, or a schedule with T < 2; warns
+    where the schedule leaves so much data in x_T that N(0, I) is a poor start.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class DDPM(nn.Module):
         predicts: Predicts = "v",
         variance: Variance = "small",
         shape: tuple[int, ...] = (1, 28, 28),
+        min_snr: float | None = None,
     ) -> None:
         super().__init__()
         check_choice("predicts", predicts, get_args(Predicts))
@@ -98,6 +101,7 @@ class DDPM(nn.Module):
                 f'predicts = "{predicts}" with variance = "{variance}": "levels" and "matched" go '
                 f"together, and with no other"
             )
+        _check_min_snr(min_snr, predicts)
         if schedule.T < 2:
             raise ValueError(f"the schedule has T = {schedule.T}: a DDPM needs at least 2 steps")
         signal_left = float(schedule.alpha_bar[schedule.T])
@@ -113,6 +117,7 @@ class DDPM(nn.Module):
         self.predicts = predicts
         self.variance = variance
         self.shape = shape
+        self.min_snr = min_snr
 
     @property
     def num_classes(self) -> int:
@@ -144,26 +149,34 @@ class DDPM(nn.Module):
         else:
             target = v_from_x0_and_eps(self.schedule, t, x0, eps)
         simple = (output - target).square().flatten(1).mean(1)
+        weighted = simple if self.min_snr is None else self._min_snr_weight(t, simple) * simple
         if fraction is None:
-            return LossTerms(simple, None, simple)
+            return LossTerms(simple, None, weighted)
         # The bound teaches the variance only: the mean already learns from L_simple.
         x0_hat = self._read_as_x0(output.detach(), x_t, t)
         prediction = Prediction(x0_hat, eps_from_x0(self.schedule, x_t, t, x0_hat), fraction)
         reverse = self.reverse_given(prediction, x_t, t)
         decoder_nats = -self._decoder_given(x0, prediction, *reverse)
         variational = self._variational(x0, x_t, t, reverse, decoder_nats)
-        return LossTerms(simple, variational, simple + VARIATIONAL_WEIGHT * variational)
+        return LossTerms(simple, variational, weighted + VARIATIONAL_WEIGHT * variational)
 
     def predict(
-        self, x_t: Tensor, t: Tensor, label: Tensor | None = None, clip: bool = True
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        label: Tensor | None = None,
+        clip: bool = True,
+        guidance: float = 0.0,
     ) -> Prediction:
         """What the network sees in x_t, as data and as noise.
 
         Shapes: x_t (B, ...), t and label int64 (B,), t in 1..T. With `clip`, x0_hat is cut to
         [-1, 1] and eps_hat derived from what is left, so that the two always agree on x_t. The
-        mean of a distribution over levels is never outside, and needs no clipping.
+        mean of a distribution over levels is never outside, and needs no clipping. `guidance` is w
+        in (1 + w) output(label) - w output(null token): 0 for none, more for samples that show
+        their label more plainly and vary less. Source: Ho and Salimans (2022), equation 6.
         """
-        output, fraction = self._run_network(x_t, t, label)
+        output, fraction = self._run_network(x_t, t, label, guidance)
         if self.predicts == "levels":
             log_weights = output.unflatten(1, (256, x_t.shape[1])).movedim(1, -1)
             log_probs = level_log_probs(self.schedule, x_t, t, log_weights)
@@ -272,14 +285,33 @@ class DDPM(nn.Module):
         return small + torch.log1p(weight_x0.square() * prediction.x0_variance * torch.exp(-small))
 
     def _run_network(
-        self, x_t: Tensor, t: Tensor, label: Tensor | None
+        self, x_t: Tensor, t: Tensor, label: Tensor | None, guidance: float = 0.0
     ) -> tuple[Tensor, Tensor | None]:
         """The network's output and, with a learned variance, its place in [0, 1] on the scale."""
-        output = self.network(x_t, t) if label is None else self.network(x_t, t, label)
-        if self.variance != "learned":
-            return output, None
-        output, raw = output.chunk(2, dim=1)
-        return output, (raw + 1) / 2
+        untold = None
+        if guidance:
+            assert label is not None  # without one there is nothing to guide towards
+            labels = torch.cat([label, torch.full_like(label, self.num_classes)])
+            both = self.network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels)
+            told, untold = both.chunk(2)
+        else:
+            told = self.network(x_t, t) if label is None else self.network(x_t, t, label)
+        output, raw = told.chunk(2, dim=1) if self.variance == "learned" else (told, None)
+        if untold is not None:
+            output = output + guidance * (output - untold[:, : output.shape[1]])
+        return output, None if raw is None else (raw + 1) / 2
+
+    def _min_snr_weight(self, t: Tensor, like: Tensor) -> Tensor:
+        """The factor of the squared error of what is predicted, (B,)."""
+        assert self.min_snr is not None
+        alpha_bar = self.schedule.alpha_bar_at(t)
+        of_x0 = (alpha_bar / (1 - alpha_bar)).clamp(max=self.min_snr)
+        # The errors of the three views differ by a factor that depends on t alone.
+        if self.predicts == "eps":
+            of_x0 = of_x0 * (1 - alpha_bar) / alpha_bar
+        elif self.predicts == "v":
+            of_x0 = of_x0 * (1 - alpha_bar)
+        return match(of_x0, like)
 
     def _read_as_x0(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         if self.predicts == "eps":
@@ -297,10 +329,12 @@ class DDPMConfig:
     T: int = 1000
     predicts: Predicts = "v"
     unet: UNetConfig = field(default_factory=UNetConfig)
+    min_snr: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, tuple(SCHEDULES))
         check_choice("predicts", self.predicts, get_args(Predicts))
+        _check_min_snr(self.min_snr, self.predicts)
         if (self.predicts == "levels") != self.unet.levels:
             raise ValueError(
                 f'predicts = "{self.predicts}" with UNetConfig(levels={self.unet.levels}): set '
@@ -319,7 +353,17 @@ class DDPMConfig:
             predicts=self.predicts,
             variance=variance,
             shape=(self.unet.image_channels, size, size),
+            min_snr=self.min_snr,
         )
+
+
+def _check_min_snr(min_snr: float | None, predicts: str) -> None:
+    if min_snr is None:
+        return
+    if not 0 < min_snr < math.inf:
+        raise ValueError(f"min_snr = {min_snr}: it must be greater than 0, and finite")
+    if predicts == "levels":
+        raise ValueError(f"min_snr = {min_snr} weighs a squared error, and levels have none")
 
 
 def _moments_of_levels(log_probs: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ Each walks the same list of pairs (t, s), and yields (t, x_t, x0_hat) before it 
 They differ only in how they move.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -106,16 +107,20 @@ def sample_path(
     generator: torch.Generator | None = None,
     *,
     label: Tensor | None = None,
+    guidance: float = 0.0,
     clip: bool = True,
     variance: Literal["small", "large"] | None = None,
     spacing: str = "trailing",
+    x_T: Tensor | None = None,
 ) -> Path:
     """Sample n examples and yield (t, x_t, x0_hat) at every step, last (0, x_0, x_0).
 
     `sampler` is "ddpm" (with the `variance` of the reverse step; None keeps the model's), "ddim"
     (with `eta` in [0, 1]) or "dpm++". `steps`, 1..T, is the number of network evaluations (None:
     all T) and `spacing` how they are placed (see `timestep_pairs`). `label` int64 (n,) for a
-    class-conditional model. `clip` cuts x0_hat to [-1, 1] at each step. Dropout is always off.
+    class-conditional model, `guidance` >= 0 how far to go beyond what the label alone asks for (see
+    `DDPM.predict`; each evaluation then costs two). `clip` cuts x0_hat to [-1, 1] at each step.
+    `x_T` (n, ...) is the noise to start from; None draws it. Dropout is always off.
     Raises ValueError for a value outside its range, or one that the sampler does not use.
     """
     if n < 1:
@@ -130,18 +135,20 @@ def sample_path(
         raise ValueError(f'variance = "{variance}" goes with sampler = "ddpm", not "{sampler}"')
     if variance not in (None, "small", "large"):
         raise ValueError(f'variance = "{variance}": choose "small" or "large"')
-    _check_label(label, n)
+    _check_for_each("label", label, (n,))
+    _check_for_each("x_T", x_T, (n, *model.shape))
+    _check_guidance(guidance, model, label)
     pairs = timestep_pairs(model.schedule.T, steps, spacing)
 
     def predict(x_t: Tensor, t: Tensor) -> Prediction:
         with _in_eval_mode(model):
-            return model.predict(x_t, t, label, clip)
+            return model.predict(x_t, t, label, clip, guidance)
 
     def noise() -> Tensor:
         return standard_normal((n, *model.shape), like, generator)
 
     like = next(model.parameters(), torch.empty(0))
-    x_T = noise()
+    x_T = noise() if x_T is None else x_T.to(like)
     if sampler == "ddpm":
         return ddpm_path(predict, model, x_T, pairs, noise, variance)
     if sampler == "ddim":
@@ -160,9 +167,11 @@ def sample(
     batch_size: int = 250,
     progress: bool = False,
     label: Tensor | None = None,
+    guidance: float = 0.0,
     clip: bool = True,
     variance: Literal["small", "large"] | None = None,
     spacing: str = "trailing",
+    x_T: Tensor | None = None,
 ) -> Tensor:
     """Sample n examples, (n, *model.shape): (n, 1, 28, 28) in [-1, 1] for digits.
 
@@ -171,7 +180,9 @@ def sample(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: it must be at least 1")
-    _check_label(label, n)  # before it is cut into batches, which would hide a surplus
+    # Before they are cut into batches, which would hide a surplus.
+    _check_for_each("label", label, (n,))
+    _check_for_each("x_T", x_T, (n, *model.shape))
     batches = []
     starts = range(0, max(n, 1), batch_size)  # sample_path refuses n < 1
     evaluations = model.schedule.T if steps is None else steps
@@ -186,9 +197,11 @@ def sample(
                 eta,
                 generator,
                 label=None if label is None else label[start:stop],
+                guidance=guidance,
                 clip=clip,
                 variance=variance,
                 spacing=spacing,
+                x_T=None if x_T is None else x_T[start:stop],
             )
             for t, x_t, _ in path:  # noqa: B007
                 bar.update(t > 0)
@@ -201,9 +214,21 @@ def filled_like(x_t: Tensor, t: int) -> Tensor:
     return torch.full((len(x_t),), t, dtype=torch.int64, device=x_t.device)
 
 
-def _check_label(label: Tensor | None, n: int) -> None:
-    if label is not None and label.shape != (n,):
-        raise ValueError(f"label has shape {tuple(label.shape)}: give one for each of {n} samples")
+def _check_for_each(name: str, value: Tensor | None, shape: tuple[int, ...]) -> None:
+    if value is not None and value.shape != shape:
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}: give one for each of {shape[0]} samples, in "
+            f"all {shape}"
+        )
+
+
+def _check_guidance(guidance: float, model: DDPM, label: Tensor | None) -> None:
+    if not 0 <= guidance < math.inf:
+        raise ValueError(f"guidance = {guidance}: it must be 0 or more, and finite")
+    if guidance and (label is None or not model.num_classes):
+        raise ValueError(
+            f"guidance = {guidance} needs a label for each sample, and a model trained with labels"
+        )
 
 
 @contextmanager

@@ -27,6 +27,8 @@ class TrainingConfig:
 
     Give either `steps` or `minutes`. The learning rate rises linearly for `warmup_steps`, then
     falls along a half cosine to 0 at the end. `batch_size` counts the images of all processes.
+    `label_dropout`, in [0, 1], is how often a class-conditional model is told the null token for
+    its label (Ho and Salimans, 2022, Algorithm 1), so that it can be guided later.
     Raises ValueError for values that cannot work.
     """
 
@@ -37,6 +39,7 @@ class TrainingConfig:
     warmup_steps: int = 100
     ema_decay: float = 0.999
     max_gradient_norm: float = 1.0
+    label_dropout: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -55,6 +58,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} = {value}: it must be greater than 0, and finite")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay = {self.ema_decay}: it must lie in [0, 1)")
+        if not 0 <= self.label_dropout <= 1:
+            raise ValueError(f"label_dropout = {self.label_dropout}: it must lie in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,11 @@ def train(
             x0 = data[index]  # 2: x_0 ~ q(x_0)
             t = uniform_integers(1, T + 1, batch, generator).to(device)[mine]  # 3: Uniform{1..T}
             eps = standard_normal((batch, *x0.shape[1:]), x0, generator)[mine]  # 4: N(0, I)
-            label = None if labels is None else labels[index]
+            label = None
+            if labels is not None:
+                dropped = torch.rand(batch, generator=generator, device=generator.device)
+                untold = (dropped < config.label_dropout).to(device)[mine]
+                label = torch.where(untold, model.num_classes, labels[index])
             loss = loss_of(x0, t, eps, label).total.mean()  # 5: || eps - eps_theta(x_t, t) ||^2
             gradient_norm = gradient_step(  # 5: take a gradient step on it
                 loss, state.parameters, optimizer, learning_rate, config, accelerator

@@ -18,7 +18,8 @@ class UNetConfig:
     """What is needed to build a `UNet` again.
 
     `channels` holds the width of each resolution, finest first; the resolution is halved
-    between neighbours. `num_classes = 0` means that the network takes no label. With `levels`, it
+    between neighbours. `num_classes = 0` means that the network takes no label; otherwise the label
+    `num_classes` is the null token, which says that no class is told. With `levels`, it
     gives 256 log-weights for each entry of the image, one for each grey level.
     """
 
@@ -75,7 +76,7 @@ class UNet(nn.Module):
             nn.Linear(widths[0], embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
         self.embed_class = (
-            nn.Embedding(config.num_classes, embedding) if config.num_classes else None
+            nn.Embedding(config.num_classes + 1, embedding) if config.num_classes else None
         )
 
         def block(inputs: int, width: int) -> ResidualBlock:
@@ -119,9 +120,10 @@ class UNet(nn.Module):
         """Predict from the noisy image.
 
         Shapes: `x_t` (B, C, H, W); `t` int64 (B,) in 1..T; `label` int64 (B,) in
-        0..num_classes - 1, for a class-conditional network only. Returns (B, C, H, W), or
-        (B, 2C, H, W) with `learned_variance`: the prediction, then the raw variance output; or
-        (B, 256 C, H, W) with `levels`: the log-weights, all channels of level 0 first.
+        0..num_classes, the last the null token, for a class-conditional network only. Returns
+        (B, C, H, W), or (B, 2C, H, W) with `learned_variance`: the prediction, then the raw
+        variance output; or (B, 256 C, H, W) with `levels`: the log-weights, all channels of level 0
+        first.
         Raises ValueError where a label is missing or not wanted.
         """
         embedding = self.embed_step(step_features(t, self.config.channels[0]).to(x_t.dtype))
@@ -129,7 +131,8 @@ class UNet(nn.Module):
             if label is None:
                 raise ValueError(
                     f"this network was trained with labels: pass label, one of "
-                    f"0..{self.config.num_classes - 1} for each image"
+                    f"0..{self.config.num_classes - 1} for each image, or "
+                    f"{self.config.num_classes} to tell it nothing"
                 )
             embedding = embedding + self.embed_class(label)
         elif label is not None:

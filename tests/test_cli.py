@@ -448,6 +448,7 @@ def test_labels_from_training_to_sampling(tmp_path, capsys):
     base = ["sample", "--checkpoint", model, "--n", 10, "--steps", 2]
     assert run(*base, "--out", tmp_path / "all.npz") == 0
     assert run(*base, "--out", tmp_path / "seven.npz", "--digit", 7) == 0
+    assert run(*base, "--out", tmp_path / "guided.npz", "--digit", 7, "--guidance", 3) == 0
     assert "takes 0..9" in refused(capsys, *base, "--out", tmp_path / "x.npz", "--digit", 10)
     network = load_model(model)
     assert cli._labels(network, 12, None).tolist() == [*range(10), 0, 1]

@@ -351,3 +351,74 @@ def test_a_configuration_builds_the_model_that_it_describes(learned: bool) -> No
     twin = DDPMConfig(unet=unet).build()
     torch.testing.assert_close(model.state_dict(), twin.state_dict(), rtol=0, atol=0)
     assert DDPM(wiggle, SCHEDULE).num_classes == 0
+
+
+def labelled(x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
+    """Some network that answers otherwise for each label, the null token included."""
+    return wiggle(x_t, t) * (1 + label[:, None, None, None] / 10)
+
+
+class Told(DDPM):
+    """Of 3 classes, whatever the network is."""
+
+    num_classes = 3
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_guidance_goes_from_the_null_token_through_the_label_and_beyond(view: str) -> None:
+    model = Told(labelled, SCHEDULE, predicts=view, shape=SHAPE)  # type: ignore[arg-type]
+    _, x_t, t = draws(20)
+    label = torch.arange(20) % 3
+    told = model.predict(x_t, t, label, clip=False)
+    untold = model.predict(x_t, t, torch.full((20,), 3), clip=False)
+    guided = model.predict(x_t, t, label, clip=False, guidance=1.5)
+    for field in ("x0_hat", "eps_hat"):  # linear in each other, so it holds for every view
+        with_label, without = getattr(told, field), getattr(untold, field)
+        expected = 2.5 * with_label - 1.5 * without
+        torch.testing.assert_close(getattr(guided, field), expected, rtol=1e-9, atol=1e-9)
+    plain = model.predict(x_t, t, label, clip=False, guidance=0.0)
+    torch.testing.assert_close(plain.x0_hat, told.x0_hat, rtol=0, atol=0)
+
+
+def test_guidance_leaves_the_learned_variance_to_the_label() -> None:
+    def network(x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        scale = (label[:, None, None, None] / 10).to(x_t.dtype)
+        return torch.cat([wiggle(x_t, t), torch.ones_like(x_t) * scale], dim=1)
+
+    model = Told(network, SCHEDULE, predicts="v", variance="learned", shape=SHAPE)
+    _, x_t, t = draws(20)
+    label = torch.arange(20) % 3
+    guided = model.predict(x_t, t, label, guidance=2.0).variance_fraction
+    told = model.predict(x_t, t, label).variance_fraction
+    assert guided is not None
+    torch.testing.assert_close(guided, told, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("gamma", [0.5, 5.0])
+def test_min_snr_weighs_the_error_of_the_data_alike_in_every_view(view: str, gamma: float) -> None:
+    x0, eps, t = draws(20)
+    model = DDPM(wiggle, SCHEDULE, predicts=view, shape=SHAPE, min_snr=gamma)  # type: ignore[arg-type]
+    terms = model(x0, t, eps)
+    plain = DDPM(wiggle, SCHEDULE, predicts=view, shape=SHAPE)(x0, t, eps)  # type: ignore[arg-type]
+    torch.testing.assert_close(terms.simple, plain.simple, rtol=0, atol=0)
+    signal, sigma = levels(t)
+    x0_hat = model.predict(signal * x0 + sigma * eps, t, clip=False).x0_hat
+    error = (x0_hat - x0).square().mean((1, 2, 3))
+    snr = (signal / sigma).square().flatten()
+    expected = torch.minimum(snr, torch.tensor(gamma, dtype=torch.float64)) * error
+    torch.testing.assert_close(terms.total, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("min_snr", [0.0, -1.0, math.inf, math.nan])
+def test_a_min_snr_that_cannot_be_is_refused(min_snr: float) -> None:
+    with pytest.raises(ValueError, match=f"min_snr = {min_snr}"):
+        DDPMConfig(min_snr=min_snr)
+    with pytest.raises(ValueError, match=f"min_snr = {min_snr}"):
+        DDPM(wiggle, SCHEDULE, min_snr=min_snr)
+
+
+def test_min_snr_does_not_go_with_levels_and_reaches_the_model() -> None:
+    with pytest.raises(ValueError, match="levels have none"):
+        DDPM(wiggle, SCHEDULE, predicts="levels", variance="matched", min_snr=5.0)
+    assert DDPMConfig(min_snr=5.0).build().min_snr == 5.0

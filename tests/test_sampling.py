@@ -434,9 +434,37 @@ def test_the_label_reaches_the_network_at_every_step() -> None:
         sample(model, 2, steps=4)
 
 
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+def test_guidance_reaches_every_step_of_every_sampler(sampler: str) -> None:
+    model, label = tiny_unet(num_classes=3), torch.tensor([0, 1])
+    plain = list(sample_path(model, 2, sampler, 3, generator=seeded(), label=label))
+    guided = list(sample_path(model, 2, sampler, 3, generator=seeded(), label=label, guidance=4.0))
+    for (t, x_t, x0_hat), (_, x_t_plain, _) in zip(guided[:-1], plain[:-1], strict=True):
+        expected = model.predict(x_t, torch.full((2,), t), label, guidance=4.0).x0_hat
+        torch.testing.assert_close(x0_hat, expected, rtol=1e-5, atol=1e-5)
+        assert t == model.schedule.T or (x_t - x_t_plain).abs().max() > 1e-6
+    whole = sample(model, 2, sampler, 3, generator=seeded(), label=label, guidance=4.0)
+    torch.testing.assert_close(whole, guided[-1][1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 250])
+def test_samples_start_from_the_noise_that_is_given(batch_size: int) -> None:
+    model = tiny_unet()
+    x_T = torch.randn(5, *model.shape, generator=seeded())
+    drawn = sample(model, 5, "ddim", 3, generator=seeded())
+    given = sample(model, 5, "ddim", 3, x_T=x_T, batch_size=batch_size)
+    torch.testing.assert_close(given, drawn, rtol=1e-5, atol=1e-5)
+    _, start, _ = next(sample_path(model, 5, "ddim", 3, x_T=x_T))
+    torch.testing.assert_close(start, x_T, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"guidance": -1.0}, "guidance = -1.0: it must be 0 or more, and finite"),
+        ({"guidance": float("inf")}, "guidance = inf: it must be 0 or more"),
+        ({"guidance": 1.0}, "guidance = 1.0 needs a label for each sample"),
+        ({"x_T": torch.zeros(3, 1, 4, 4)}, "x_T has shape (3, 1, 4, 4): give one for each of 2"),
         ({"n": 0}, "n = 0: ask for at least 1 sample"),
         ({"n": -3}, "n = -3: ask for at least 1 sample"),
         ({"sampler": "euler"}, 'sampler = "euler": choose "ddpm", "ddim" or "dpm++"'),

@@ -198,13 +198,34 @@ def test_t_is_uniform_on_1_to_T_eps_is_standard_normal_and_all_data_are_used() -
 
 def test_every_image_comes_with_its_own_label() -> None:
     model = Watched(tiny_model(num_classes=CLASSES).network, SCHEDULE, shape=(1, 4, 4))
-    config = TrainingConfig(steps=3, batch_size=20)
+    config = TrainingConfig(steps=3, batch_size=20, label_dropout=0.0)
     for _ in train(model, DATA, config, labels=LABELS, accelerator=cpu()):
         pass
     for x0, _, _, label in model.seen:
         index = ((x0[:, 0, 0, 0] + 1) * 19.5).round().long()
         torch.testing.assert_close(label, LABELS[index], rtol=0, atol=0)
     assert len({int(label) for _, _, _, labels in model.seen for label in labels}) == CLASSES
+
+
+def test_label_dropout_is_how_often_the_null_token_stands_for_the_label() -> None:
+    model = Watched(tiny_model(num_classes=CLASSES).network, SCHEDULE, shape=(1, 4, 4))
+    config = TrainingConfig(steps=20, batch_size=100, label_dropout=0.3)
+    for _ in train(model, DATA, config, labels=LABELS, accelerator=cpu()):
+        pass
+    label = torch.cat([label for *_, label in model.seen])
+    x0 = torch.cat([x0 for x0, *_ in model.seen])
+    told = label != CLASSES
+    index = ((x0[:, 0, 0, 0] + 1) * 19.5).round().long()
+    torch.testing.assert_close(label[told], LABELS[index][told], rtol=0, atol=0)
+    share, standard_error = float((~told).double().mean()), (0.3 * 0.7 / 2000) ** 0.5
+    assert abs(share - 0.3) < 4 * standard_error
+    assert ((~told).view(20, 100).sum(1) < 100).all()  # image by image, not batch by batch
+
+
+@pytest.mark.parametrize("label_dropout", [-0.1, 1.1, math.nan])
+def test_a_label_dropout_outside_0_to_1_is_refused(label_dropout: float) -> None:
+    with pytest.raises(ValueError, match=f"label_dropout = {label_dropout}"):
+        TrainingConfig(steps=1, label_dropout=label_dropout)
 
 
 def test_training_depends_on_its_seed_and_not_on_the_global_one() -> None:
