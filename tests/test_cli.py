@@ -457,6 +457,21 @@ def test_labels_from_training_to_sampling(tmp_path, capsys):
     assert "without labels only" in refused_evaluation
 
 
+def test_guidance_and_the_options_of_training_arrive(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "run"
+    assert run("train", "--out", out, "--steps", 1, "--with-labels", *TINY) == 0
+    seen = []
+    monkeypatch.setattr(
+        cli, "sample", lambda *_, **given: seen.append(given) or torch.zeros(4, 1, 28, 28)
+    )
+    base = ["sample", "--checkpoint", out / "model.safetensors", "--n", 4, "--steps", 2]
+    assert run(*base, "--out", tmp_path / "a.png", "--guidance", 2.5) == 0
+    assert seen[0]["guidance"] == 2.5
+    model, training = cli.Train(out, label_dropout=0.3, min_snr=5.0)._configs()
+    assert model.min_snr == 5.0
+    assert training.label_dropout == 0.3
+
+
 def test_a_full_disk_keeps_the_last_good_save(tmp_path, capsys, monkeypatch):
     out, good = tmp_path / "run", {}
 
