@@ -467,7 +467,7 @@ def test_guidance_and_the_options_of_training_arrive(tmp_path, capsys, monkeypat
     base = ["sample", "--checkpoint", out / "model.safetensors", "--n", 4, "--steps", 2]
     assert run(*base, "--out", tmp_path / "a.png", "--guidance", 2.5) == 0
     assert seen[0]["guidance"] == 2.5
-    model, training = cli.Train(out, label_dropout=0.3, min_snr=5.0)._configs()
+    model, training = cli.Train(out, steps=1, label_dropout=0.3, min_snr=5.0)._configs()
     assert model.min_snr == 5.0
     assert training.label_dropout == 0.3
 
