@@ -16,7 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddpm_tutorial import DDPM, NoiseSchedule, elbo_terms, kl_normal, load_bundled, load_pretrained
+from ddpm_tutorial import (
+    DDPM,
+    GaussianMixture,
+    NoiseSchedule,
+    elbo_terms,
+    kl_normal,
+    load_bundled,
+    load_pretrained,
+)
 from ddpm_tutorial import discretized_normal_log_prob as log_prob_of_bins
 from ddpm_tutorial.checkpoint import load_classifier
 from ddpm_tutorial.classifier import DigitClassifier, classify
@@ -24,9 +32,18 @@ from ddpm_tutorial.data import from_bytes, to_bytes
 from ddpm_tutorial.ddpm import Prediction, log_posterior_variance
 from ddpm_tutorial.elbo import ElboTerms, denoising_term, prior_term, to_bits_per_dim
 from ddpm_tutorial.evaluation import frechet_distance
-from ddpm_tutorial.forward import match, posterior_variance, q_marginal, q_sample
+from ddpm_tutorial.forward import (
+    eps_from_x0,
+    match,
+    posterior_variance,
+    q_marginal,
+    q_sample,
+    v_from_x0_and_eps,
+    x0_from_v,
+)
 from ddpm_tutorial.schedule import timestep_pairs
 from ddpm_tutorial.training import uniform_integers, update_ema
+from ddpm_tutorial.unet import step_features
 
 MISSING = "(this line is missing)"
 
@@ -144,8 +161,57 @@ def last_step_never_trained(T: int, batch: int, generator: torch.Generator) -> T
     return uniform_integers(1, T, batch, generator)
 
 
-def label_mask_inverted(dropped: Tensor, label_dropout: float) -> Tensor:
+def inverted(dropped: Tensor, label_dropout: float) -> Tensor:
     return dropped > label_dropout
+
+
+def label_mask_inverted() -> dict[str, Any]:
+    """A tiny network that learns ten classes of numbers, told the label by either line."""
+    figures = {}
+    for line, choose in (("right", choose_untold), ("wrong", inverted)):
+        loss, told = train_ten_classes(choose)
+        figures[f"{line}_loss"] = loss
+        figures[f"{line}_in_class"] = told
+    return figures
+
+
+def train_ten_classes(choose: Callable[[Tensor, float], Tensor]) -> tuple[float, float]:
+    """The loss at the end, and how many samples fall into the class that was asked for."""
+    schedule, generator = NoiseSchedule.cosine(1000), seeded(0)
+    centres = torch.linspace(-0.9, 0.9, 10)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(44, 128), torch.nn.SiLU(), torch.nn.Linear(128, 128)]
+        network = torch.nn.Sequential(*layers, torch.nn.SiLU(), torch.nn.Linear(128, 1))
+
+    def output(x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        told = F.one_hot(label, 11).float()
+        return network(torch.cat([x_t, step_features(t, 32), told], dim=1))
+
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(1000):
+        label = torch.randint(10, (128,), generator=generator)
+        x0 = centres[label][:, None] + 0.03 * torch.randn(128, 1, generator=generator)
+        t = draw_t(schedule.T, 128, generator)
+        eps = draw_noise((128, 1), generator)
+        untold = choose(torch.rand(128, generator=generator), 0.1)
+        label = torch.where(untold, 10, label)
+        v_hat = output(q_sample(schedule, x0, t, eps), t, label)
+        loss = (v_hat - v_from_x0_and_eps(schedule, t, x0, eps)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    label = torch.arange(1000) % 10
+    x_t = torch.randn(1000, 1, generator=generator)
+    for t, s in timestep_pairs(1000, 50):
+        at_t, at_s = torch.full((1000,), t), torch.full((1000,), s)
+        with torch.no_grad():
+            x0_hat = x0_from_v(schedule, x_t, at_t, output(x_t, at_t, label))
+        x_t = q_sample(schedule, x0_hat, at_s, eps_from_x0(schedule, x_t, at_t, x0_hat))
+    nearest = (x_t - centres).abs().argmin(1)
+    return sum(losses[-100:]) / 100, float((nearest == label).double().mean())
 
 
 @torch.no_grad()
@@ -274,15 +340,27 @@ def dropout_while_sampling(model: DDPM) -> DDPM:
     return model.train()
 
 
-def guidance_sign(
-    model: DDPM, x_t: Tensor, t: Tensor, label: Tensor, guidance: float
-) -> Prediction:
-    nothing = torch.full_like(label, model.num_classes)
-    output, untold = model.network(x_t, t, label), model.network(x_t, t, nothing)
-    output = output + guidance * (untold - output)
-    x0_hat = model._read_as_x0(output, x_t, t).clamp(-1, 1)
-    signal, sigma = (match(c, x_t) for c in roots(model.schedule, t))
-    return Prediction(x0_hat, (x_t - signal * x0_hat) / sigma)
+def guidance_sign() -> dict[str, Any]:
+    """Guidance on numbers from two classes, where the best guesses are known exactly."""
+    schedule = NoiseSchedule.cosine(1000)
+    one_class = GaussianMixture(schedule, [1.0], [0.6], [0.04])
+    both_classes = GaussianMixture(schedule, [0.5, 0.5], [-0.6, 0.6], [0.04, 0.04])
+    figures = {}
+    for line in ("right", "wrong"):
+        x_t = torch.randn(2000, 1, generator=seeded(0), dtype=torch.float64)
+        for t, s in timestep_pairs(1000, 50):
+            at_t, at_s = torch.full((2000,), t), torch.full((2000,), s)
+            output, untold = one_class.denoise(x_t, at_t), both_classes.denoise(x_t, at_t)
+            guidance = 2.0
+            if line == "right":
+                output = output + guidance * (output - untold)
+            else:
+                output = output + guidance * (untold - output)
+            eps_hat = eps_from_x0(schedule, x_t, at_t, output)
+            x_t = q_sample(schedule, output, at_s, eps_hat)
+        figures[f"{line}_in_class"] = float((x_t > 0).double().mean())
+        figures[f"{line}_mean"] = float(x_t.mean())
+    return figures
 
 
 def no_grad_leaks() -> dict[str, Any]:
@@ -335,7 +413,7 @@ def bound_by_mean(self: ElboTerms) -> Tensor:
 
 
 def mean_over_t() -> dict[str, Any]:
-    model, x0 = load_pretrained(), load_bundled("test").images[:8]
+    model, x0 = load_pretrained(), load_bundled("test").images[:2]
     terms = elbo_terms(model, x0, torch.Generator().manual_seed(0))
     wrong = bound_by_mean(terms)
     return {
@@ -431,11 +509,6 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def roots(schedule: NoiseSchedule, t: Tensor) -> tuple[Tensor, Tensor]:
-    alpha_bar = schedule.alpha_bar_at(t)
-    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-
-
 def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> float:
     _, probabilities = classify(classifier, images)
     return float((probabilities.argmax(1) == labels).double().mean())
@@ -519,7 +592,7 @@ FAULTS = [
         wrong="dropped > label_dropout",
         right="dropped < config.label_dropout",
         source="training",
-        place="choose_untold",
+        place="figures",
         code=label_mask_inverted,
     ),
     Fault(
@@ -664,7 +737,7 @@ FAULTS = [
         wrong="output = output + guidance * (untold - output)",
         right="output = output + guidance * (output - untold[:, : output.shape[1]])",
         source="ddpm",
-        place="predict",
+        place="figures",
         code=guidance_sign,
     ),
     Fault(
