@@ -1,0 +1,845 @@
+"""The faults of the chapter on common mistakes: each puts one wrong line in place of a right one.
+
+The file is read from top to bottom. First come the right lines of training and of sampling, as
+functions with names; then the faults, each a small function that takes the place of one of them,
+or that computes both sides by itself; then the list, with the two lines as text. A `right` line
+whose `source` is named stands there in the package. `make_mistakes.py` runs them all.
+"""
+
+import itertools
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ddpm_tutorial import (
+    DDPM,
+    GaussianMixture,
+    NoiseSchedule,
+    elbo_terms,
+    kl_normal,
+    load_bundled,
+    load_pretrained,
+)
+from ddpm_tutorial import discretized_normal_log_prob as log_prob_of_bins
+from ddpm_tutorial.checkpoint import load_classifier
+from ddpm_tutorial.classifier import DigitClassifier, classify
+from ddpm_tutorial.data import from_bytes, to_bytes
+from ddpm_tutorial.ddpm import Prediction, log_posterior_variance
+from ddpm_tutorial.elbo import ElboTerms, denoising_term, prior_term, to_bits_per_dim
+from ddpm_tutorial.evaluation import frechet_distance
+from ddpm_tutorial.forward import (
+    eps_from_x0,
+    match,
+    posterior_variance,
+    q_marginal,
+    q_sample,
+    v_from_x0_and_eps,
+    x0_from_v,
+)
+from ddpm_tutorial.schedule import timestep_pairs
+from ddpm_tutorial.training import uniform_integers, update_ema
+from ddpm_tutorial.unet import step_features
+
+MISSING = "(this line is missing)"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong line.
+
+    `place` says which right function `code` takes the place of, or "figures" where `code` takes no
+    argument and returns the figures of both lines. `source` is the module of the package in which
+    the right line stands; None where it stands in the reader's own code.
+    """
+
+    name: str
+    group: str
+    wrong: str
+    right: str
+    source: str | None
+    place: str
+    code: Callable[..., Any]
+
+
+# The right lines of training ----------------------------------------------------------------------
+
+
+def scale(levels: Tensor) -> Tensor:
+    return levels.float() / 127.5 - 1
+
+
+def draw_t(T: int, batch: int, generator: torch.Generator) -> Tensor:
+    return uniform_integers(1, T + 1, batch, generator)
+
+
+def draw_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+def make_noisy(schedule: NoiseSchedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    return q_sample(schedule, x0, t, eps)
+
+
+def choose_untold(dropped: Tensor, label_dropout: float) -> Tensor:
+    return dropped < label_dropout
+
+
+# The right lines of sampling ----------------------------------------------------------------------
+
+
+def keep(model: DDPM) -> DDPM:
+    return model
+
+
+def choose_pairs(T: int, steps: int) -> list[tuple[int, int]]:
+    return timestep_pairs(T, steps)
+
+
+def predict(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
+    return model.predict(x_t, t)
+
+
+def choose_sigma(model: DDPM, at_t: Tensor, at_s: Tensor, eta: float) -> Tensor:
+    sigma = eta * posterior_variance(model.schedule, at_t, at_s).sqrt()
+    return sigma
+
+
+def choose_direction(alpha_bar_s: Tensor, sigma: Tensor) -> Tensor:
+    direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0).sqrt()
+    return direction
+
+
+def step_down(mean: Tensor, log_variance: Tensor, noise: Callable[[], Tensor], s: int) -> Tensor:
+    x_t = mean + torch.exp(0.5 * log_variance) * noise() if s > 0 else mean
+    return x_t
+
+
+# Faults in the data -------------------------------------------------------------------------------
+
+
+def data_in_0_1(levels: Tensor) -> Tensor:
+    return levels.float() / 255
+
+
+def bytes_truncated() -> dict[str, Any]:
+    images = load_bundled("test").images
+    right = to_bytes(images)
+    wrong = ((images.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)
+    noisy = (images + 0.02 * torch.randn(images.shape, generator=seeded(0))).clamp(-1, 1)
+    darker = ((noisy.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)
+    return {
+        "changed_in_a_round_trip": float((wrong != right).double().mean()),
+        "of_the_ink": float((wrong != right)[(right > 0) & (right < 255)].double().mean()),
+        "mean_shift_of_samples": float((darker.double() - to_bytes(noisy).double()).mean()),
+    }
+
+
+# Faults in training -------------------------------------------------------------------------------
+
+
+def covariance_root(schedule: NoiseSchedule, x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    alpha_bar = schedule.alpha_bar_at(t)
+    signal, sigma = match(alpha_bar.sqrt(), x), match((1 - alpha_bar).sqrt().sqrt(), x)
+    return signal * x + sigma * eps
+
+
+def transition_for_marginal(schedule: NoiseSchedule, x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    alpha_bar = schedule.alpha[t]
+    return match(alpha_bar.sqrt(), x) * x + match((1 - alpha_bar).sqrt(), x) * eps
+
+
+def uniform_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator)
+
+
+def last_step_never_trained(T: int, batch: int, generator: torch.Generator) -> Tensor:
+    return uniform_integers(1, T, batch, generator)
+
+
+def inverted(dropped: Tensor, label_dropout: float) -> Tensor:
+    return dropped > label_dropout
+
+
+def label_mask_inverted() -> dict[str, Any]:
+    """A tiny network that learns ten classes of numbers, told the label by either line."""
+    figures = {}
+    for line, choose in (("right", choose_untold), ("wrong", inverted)):
+        loss, told = train_ten_classes(choose)
+        figures[f"{line}_loss"] = loss
+        figures[f"{line}_in_class"] = told
+    return figures
+
+
+def train_ten_classes(choose: Callable[[Tensor, float], Tensor]) -> tuple[float, float]:
+    """The loss at the end, and how many samples fall into the class that was asked for."""
+    schedule, generator = NoiseSchedule.cosine(1000), seeded(0)
+    centres = torch.linspace(-0.9, 0.9, 10)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(44, 128), torch.nn.SiLU(), torch.nn.Linear(128, 128)]
+        network = torch.nn.Sequential(*layers, torch.nn.SiLU(), torch.nn.Linear(128, 1))
+
+    def output(x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        told = F.one_hot(label, 11).float()
+        return network(torch.cat([x_t, step_features(t, 32), told], dim=1))
+
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(1000):
+        label = torch.randint(10, (128,), generator=generator)
+        x0 = centres[label][:, None] + 0.03 * torch.randn(128, 1, generator=generator)
+        t = draw_t(schedule.T, 128, generator)
+        eps = draw_noise((128, 1), generator)
+        untold = choose(torch.rand(128, generator=generator), 0.1)
+        label = torch.where(untold, 10, label)
+        v_hat = output(q_sample(schedule, x0, t, eps), t, label)
+        loss = (v_hat - v_from_x0_and_eps(schedule, t, x0, eps)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    label = torch.arange(1000) % 10
+    x_t = torch.randn(1000, 1, generator=generator)
+    for t, s in timestep_pairs(1000, 50):
+        at_t, at_s = torch.full((1000,), t), torch.full((1000,), s)
+        with torch.no_grad():
+            x0_hat = x0_from_v(schedule, x_t, at_t, output(x_t, at_t, label))
+        x_t = q_sample(schedule, x0_hat, at_s, eps_from_x0(schedule, x_t, at_t, x0_hat))
+    nearest = (x_t - centres).abs().argmin(1)
+    return sum(losses[-100:]) / 100, float((nearest == label).double().mean())
+
+
+@torch.no_grad()
+def ema_cold_start(ema: DDPM, model: DDPM, decay: float, step: int) -> None:
+    """As `update_ema`, without the line that lowers the decay of the first steps."""
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+
+
+def ema_without_buffers() -> dict[str, Any]:
+    """The average of a network with batch normalisation, with and without its buffers."""
+    digits, trained = load_bundled("test"), load_classifier()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        average = DigitClassifier().eval().requires_grad_(False)
+    for mine, current in zip(average.parameters(), trained.parameters(), strict=True):
+        mine.copy_(current)
+    figures = {"wrong": accuracy(average, digits.images, digits.labels)}
+    for mine, current in zip(average.buffers(), trained.buffers(), strict=True):
+        mine.copy_(current)
+    figures["right"] = accuracy(average, digits.images, digits.labels)
+    return figures
+
+
+# Faults in the schedule ---------------------------------------------------------------------------
+
+
+class TableOffByOne(NoiseSchedule):
+    """Looks up t - 1 for t; in Python, index -1 is the last entry."""
+
+    def alpha_bar_at(self, t: Tensor) -> Tensor:
+        """The entry at t - 1."""
+        return self.alpha_bar[t - 1]
+
+
+def index_off_by_one(model: DDPM) -> DDPM:
+    return DDPM(model.network, TableOffByOne(model.schedule.beta))
+
+
+def linear_at_another_T(model: DDPM, right: bool = False) -> DDPM:
+    """The same network on 100 linear steps, told at each the t of its own schedule.
+
+    It stands in for a network trained on that schedule: v means the same at the same alpha_bar.
+    """
+    if right:
+        schedule = NoiseSchedule.linear(T=100, beta_1=1e-3, beta_T=0.2)
+    else:
+        schedule = NoiseSchedule.linear(T=100)
+    own = (model.schedule.alpha_bar[1:] - schedule.alpha_bar[:, None]).abs().argmin(1) + 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # DDPM says what is wrong
+        return DDPM(lambda x_t, t: model.network(x_t, own[t]), schedule)
+
+
+def cosine_unclipped() -> dict[str, Any]:
+    right = NoiseSchedule.cosine(1000)
+    u = torch.arange(1001, dtype=torch.float64) / 1000
+    levels = ((u + 0.008) / 1.008 * torch.pi / 2).cos().square().tolist()
+    T = 1000
+    beta = [1 - levels[t] / levels[t - 1] for t in range(1, T + 1)]
+    alpha_bar = (1 - torch.tensor(beta, dtype=torch.float64)).cumprod(0)
+    x_T, eps_hat = torch.zeros(1), torch.zeros(1)
+    x0_hat = (x_T - eps_hat) / alpha_bar[-1].sqrt().float()
+    return {
+        "alpha_bar_T_wrong": float(alpha_bar[-1]),
+        "alpha_bar_T_right": float(right.alpha_bar[T]),
+        "x0_hat_is_nan": bool(x0_hat.isnan()),
+    }
+
+
+def float32_product() -> dict[str, Any]:
+    schedule = NoiseSchedule.linear(1000)
+    beta = torch.as_tensor(schedule.beta, dtype=torch.float32)
+    alpha_bar = torch.cumprod(1 - beta, dim=0).double()
+    error = ((1 - alpha_bar[1:]) / (1 - schedule.alpha_bar[1:]) - 1).abs()
+    return {
+        "at_1": float(error[0]),
+        "at_10": float(error[9]),
+        "at_100": float(error[99]),
+        "alpha_bar_T": float((alpha_bar[-1] / schedule.alpha_bar[-1] - 1).abs()),
+    }
+
+
+# Faults in sampling -------------------------------------------------------------------------------
+
+
+def step_off_by_one(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
+    told = DDPM(lambda x_t, t: model.network(x_t, t - 1), model.schedule)
+    return told.predict(x_t, t)
+
+
+def noise_at_last_step(
+    mean: Tensor, log_variance: Tensor, noise: Callable[[], Tensor], s: int
+) -> Tensor:
+    x_t = mean + torch.exp(0.5 * log_variance) * noise()
+    return x_t
+
+
+def beta_for_root_beta(
+    mean: Tensor, log_variance: Tensor, noise: Callable[[], Tensor], s: int
+) -> Tensor:
+    x_t = mean + torch.exp(log_variance) * noise() if s > 0 else mean
+    return x_t
+
+
+def eta_under_the_root(model: DDPM, at_t: Tensor, at_s: Tensor, eta: float) -> Tensor:
+    sigma = (eta * posterior_variance(model.schedule, at_t, at_s)).sqrt()
+    return sigma
+
+
+def clip_without_eps(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
+    x0_hat, eps_hat, fraction, *_ = model.predict(x_t, t, clip=False)
+    return Prediction(x0_hat.clamp(-1, 1), eps_hat, fraction)
+
+
+def sequence_skips_T(T: int, steps: int) -> list[tuple[int, int]]:
+    times = [*reversed(range(1, T, T // steps)), 0]
+    return list(itertools.pairwise(times))
+
+
+def sequence_stops_short(T: int, steps: int) -> list[tuple[int, int]]:
+    times = [round(T * k / steps) for k in range(steps, 0, -1)]
+    return list(itertools.pairwise(times))
+
+
+def dropout_while_sampling(model: DDPM) -> DDPM:
+    return model.train()
+
+
+def guidance_sign() -> dict[str, Any]:
+    """Guidance on numbers from two classes, where the best guesses are known exactly."""
+    schedule = NoiseSchedule.cosine(1000)
+    one_class = GaussianMixture(schedule, [1.0], [0.6], [0.04])
+    both_classes = GaussianMixture(schedule, [0.5, 0.5], [-0.6, 0.6], [0.04, 0.04])
+    figures = {}
+    for line in ("right", "wrong"):
+        x_t = torch.randn(2000, 1, generator=seeded(0), dtype=torch.float64)
+        for t, s in timestep_pairs(1000, 50):
+            at_t, at_s = torch.full((2000,), t), torch.full((2000,), s)
+            output, untold = one_class.denoise(x_t, at_t), both_classes.denoise(x_t, at_t)
+            guidance = 2.0
+            if line == "right":
+                output = output + guidance * (output - untold)
+            else:
+                output = output + guidance * (untold - output)
+            eps_hat = eps_from_x0(schedule, x_t, at_t, output)
+            x_t = q_sample(schedule, output, at_s, eps_hat)
+        figures[f"{line}_in_class"] = float((x_t > 0).double().mean())
+        figures[f"{line}_mean"] = float(x_t.mean())
+    return figures
+
+
+def no_grad_leaks() -> dict[str, Any]:
+    def wrong():
+        with torch.no_grad():
+            yield 1
+
+    @torch.no_grad()
+    def right():
+        yield 1
+
+    def enabled(steps):
+        next(steps)
+        seen = torch.is_grad_enabled()
+        steps.close()
+        return seen
+
+    return {"gradients_wrong": enabled(wrong()), "gradients_right": enabled(right())}
+
+
+# Faults in the bound ------------------------------------------------------------------------------
+
+
+def variance_for_log_variance() -> dict[str, Any]:
+    model, x0 = load_pretrained(), load_bundled("test").images[:100]
+    T = torch.full((len(x0),), model.schedule.T)
+    mean, variance = q_marginal(model.schedule, x0, T)
+    wrong = kl_normal(mean, variance, *model.prior(x0)).flatten(1).sum(1)
+    return {
+        "wrong": float(to_bits_per_dim(wrong, 784).mean()),
+        "right": float(to_bits_per_dim(prior_term(model, x0), 784).mean()),
+    }
+
+
+def log_of_zero_variance() -> dict[str, Any]:
+    schedule, x_t = NoiseSchedule.cosine(1000), torch.zeros(1, 1)
+    t, s = torch.tensor([1]), torch.tensor([0])
+    wrong = posterior_variance(schedule, t, s).log()
+    right = log_posterior_variance(schedule, x_t, t, s)
+    kl = kl_normal(x_t, wrong[:, None], x_t, wrong[:, None])
+    return {
+        "log_variance_wrong": str(float(wrong)),
+        "log_variance_right": float(right),
+        "kl_is_nan": bool(kl.isnan()),
+    }
+
+
+def bound_by_mean(self: ElboTerms) -> Tensor:
+    return self.reconstruction - self.prior - self.denoising.mean(1)
+
+
+def mean_over_t() -> dict[str, Any]:
+    model, x0 = load_pretrained(), load_bundled("test").images[:2]
+    terms = elbo_terms(model, x0, torch.Generator().manual_seed(0))
+    wrong = bound_by_mean(terms)
+    return {
+        "wrong": float(to_bits_per_dim(-wrong, 784).mean()),
+        "right": float(terms.bits_per_dim().mean()),
+        "denoising_wrong": float(to_bits_per_dim(terms.denoising.mean(1), 784).mean()),
+        "denoising_right": float(to_bits_per_dim(terms.denoising.sum(1), 784).mean()),
+    }
+
+
+def floored_log_prob(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The decoder as it is often written: no probability is smaller than 1e-12."""
+    inverse_sigma = torch.exp(-0.5 * log_variance)
+    upper = torch.special.ndtr((x - mean + 1 / 255) * inverse_sigma)
+    lower = torch.special.ndtr((x - mean - 1 / 255) * inverse_sigma)
+    upper = torch.where(x > 1 - 1 / 255, torch.ones_like(upper), upper)
+    lower = torch.where(x < -1 + 1 / 255, torch.zeros_like(lower), lower)
+    log_inside = torch.log((upper - lower).clamp(min=1e-12))
+    return log_inside
+
+
+def decoder_floor() -> dict[str, Any]:
+    """The reconstruction term, right and floored, of the shipped model and of a bad one."""
+    model, x0 = load_pretrained(), load_bundled("test").images[:100]
+    t = torch.ones(len(x0), dtype=torch.int64)
+    x_1 = q_sample(model.schedule, x0, t, torch.randn(x0.shape, generator=seeded(0)))
+    with torch.no_grad():
+        mean, log_variance = model.p_reverse(x_1, t)
+    figures = {}
+    for name, shift in (("shipped", 0.0), ("ten_levels_off", 10 / 127.5)):
+        moved = (mean + shift).clamp(-1, 1)
+        for line, log_prob in (("wrong", floored_log_prob), ("right", log_prob_of_bins)):
+            nats = log_prob(x0, moved, log_variance).flatten(1).sum(1)
+            figures[f"{name}_{line}"] = float(to_bits_per_dim(-nats, 784).mean())
+    return figures
+
+
+def decoder_on_resized() -> dict[str, Any]:
+    """The bound of digits, and of the same digits scaled down and up again."""
+    model, x0 = load_pretrained(), load_bundled("test").images[:40]
+    small = F.interpolate(x0, size=(20, 20), mode="bilinear", antialias=True)
+    resized = F.interpolate(small, size=(28, 28), mode="bilinear").clamp(-1, 1)
+    return {
+        "wrong": unchecked_bits(model, resized),
+        "on_levels_again": unchecked_bits(model, from_bytes(to_bytes(resized))),
+        "right": unchecked_bits(model, x0),
+    }
+
+
+# Faults in the evaluation -------------------------------------------------------------------------
+
+
+def fid_alone() -> dict[str, Any]:
+    """The distance of real digits to real digits, by their number."""
+    classifier = load_classifier()
+    train, _ = classify(classifier, load_bundled("train").images)
+    test, _ = classify(classifier, load_bundled("test").images)
+    order = torch.randperm(len(train), generator=seeded(0))
+    return {str(n): frechet_distance(train[order[:n]], test) for n in (50, 100, 500, 1000, 4000)}
+
+
+def signed_sum() -> dict[str, Any]:
+    right_image = load_bundled("test").images[:1]
+    wrong_image = right_image.flip(3)
+    return {
+        "signed_sum": float((wrong_image - right_image).double().sum().abs()),
+        "largest": float((wrong_image - right_image).abs().max()),
+    }
+
+
+# Three for the exercises --------------------------------------------------------------------------
+
+
+def puzzle_direction(alpha_bar_s: Tensor, sigma: Tensor) -> Tensor:
+    direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0)
+    return direction
+
+
+def puzzle_step_as_fraction(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
+    T = model.schedule.T
+    told = DDPM(lambda x_t, t: model.network(x_t, t / T), model.schedule)
+    return told.predict(x_t, t)
+
+
+def puzzle_start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator)
+
+
+# Tools of the above -------------------------------------------------------------------------------
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> float:
+    _, probabilities = classify(classifier, images)
+    return float((probabilities.argmax(1) == labels).double().mean())
+
+
+def unchecked_bits(model: DDPM, x0: Tensor, terms: int = 20) -> float:
+    """The bound in bits per dimension, of few terms, for images on any levels."""
+    generator, T = seeded(0), model.schedule.T
+    first = torch.ones(len(x0), dtype=torch.int64)
+    x_1 = q_sample(model.schedule, x0, first, torch.randn(x0.shape, generator=generator))
+    with torch.no_grad():
+        nats = prior_term(model, x0) - model.decoder_log_prob(x0, x_1)
+    for stretch in range(terms):
+        u = torch.rand(len(x0), generator=generator, dtype=torch.float64)
+        t = 2 + ((stretch + u) * ((T - 1) / terms)).floor().long().clamp(max=T - 2)
+        eps = torch.randn(x0.shape, generator=generator)
+        nats = nats + (T - 1) / terms * denoising_term(model, x0, t, eps)
+    return float(to_bits_per_dim(nats, x0[0].numel()).mean())
+
+
+# The list -----------------------------------------------------------------------------------------
+
+FAULTS = [
+    Fault(
+        name="data-in-0-1",
+        group="data",
+        wrong="levels.float() / 255",
+        right="levels.float() / 127.5 - 1",
+        source="data",
+        place="scale",
+        code=data_in_0_1,
+    ),
+    Fault(
+        name="bytes-truncated",
+        group="data",
+        wrong="((images.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)",
+        right="((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)",
+        source="data",
+        place="figures",
+        code=bytes_truncated,
+    ),
+    Fault(
+        name="covariance-root",
+        group="training",
+        wrong="match(alpha_bar.sqrt(), x), match((1 - alpha_bar).sqrt().sqrt(), x)",
+        right="match(alpha_bar.sqrt(), x), match((1 - alpha_bar).sqrt(), x)",
+        source="forward",
+        place="make_noisy",
+        code=covariance_root,
+    ),
+    Fault(
+        name="transition-for-marginal",
+        group="training",
+        wrong="alpha_bar = schedule.alpha[t]",
+        right="alpha_bar = schedule.alpha_bar_at(t)",
+        source="forward",
+        place="make_noisy",
+        code=transition_for_marginal,
+    ),
+    Fault(
+        name="uniform-noise",
+        group="training",
+        wrong="torch.rand(shape, generator=generator",
+        right="torch.randn(shape, generator=generator",
+        source="forward",
+        place="draw_noise",
+        code=uniform_noise,
+    ),
+    Fault(
+        name="last-step-never-trained",
+        group="training",
+        wrong="uniform_integers(1, T, batch, generator)",
+        right="uniform_integers(1, T + 1, batch, generator)",
+        source="training",
+        place="draw_t",
+        code=last_step_never_trained,
+    ),
+    Fault(
+        name="label-mask-inverted",
+        group="training",
+        wrong="dropped > label_dropout",
+        right="dropped < config.label_dropout",
+        source="training",
+        place="figures",
+        code=label_mask_inverted,
+    ),
+    Fault(
+        name="ema-cold-start",
+        group="training",
+        wrong=MISSING,
+        right="decay = min(decay, (1 + step) / (10 + step))",
+        source="training",
+        place="average",
+        code=ema_cold_start,
+    ),
+    Fault(
+        name="ema-before-step",
+        group="training",
+        wrong="update_ema(state.ema, state.model, config.ema_decay, state.step)"
+        "  # above optimizer.step()",
+        right="update_ema(state.ema, state.model, config.ema_decay, state.step)",
+        source="training",
+        place="order",
+        code=update_ema,
+    ),
+    Fault(
+        name="ema-without-buffers",
+        group="training",
+        wrong=MISSING,
+        right="average.copy_(current)",
+        source="training",
+        place="figures",
+        code=ema_without_buffers,
+    ),
+    Fault(
+        name="index-off-by-one",
+        group="schedule",
+        wrong="self.alpha_bar[t - 1]",
+        right="schedule.alpha_bar_at(t)",
+        source="forward",
+        place="model",
+        code=index_off_by_one,
+    ),
+    Fault(
+        name="linear-at-another-T",
+        group="schedule",
+        wrong="NoiseSchedule.linear(T=100)",
+        right="NoiseSchedule.linear(T=100, beta_1=1e-3, beta_T=0.2)",
+        source=None,
+        place="model",
+        code=linear_at_another_T,
+    ),
+    Fault(
+        name="cosine-unclipped",
+        group="schedule",
+        wrong="beta = [1 - levels[t] / levels[t - 1] for t in range(1, T + 1)]",
+        right="beta = [min(1 - levels[t] / levels[t - 1], beta_max) for t in range(1, T + 1)]",
+        source="schedule",
+        place="figures",
+        code=cosine_unclipped,
+    ),
+    Fault(
+        name="float32-product",
+        group="schedule",
+        wrong="torch.as_tensor(schedule.beta, dtype=torch.float32)",
+        right="torch.as_tensor(self.beta, dtype=torch.float64)",
+        source="schedule",
+        place="figures",
+        code=float32_product,
+    ),
+    Fault(
+        name="step-off-by-one",
+        group="sampling",
+        wrong="network(x_t, t - 1)",
+        right="network(x_t, t)",
+        source="ddpm",
+        place="predict",
+        code=step_off_by_one,
+    ),
+    Fault(
+        name="noise-at-last-step",
+        group="sampling",
+        wrong="x_t = mean + torch.exp(0.5 * log_variance) * noise()",
+        right="x_t = mean + torch.exp(0.5 * log_variance) * noise() if s > 0 else mean",
+        source="sampling",
+        place="step_down",
+        code=noise_at_last_step,
+    ),
+    Fault(
+        name="beta-for-root-beta",
+        group="sampling",
+        wrong="x_t = mean + torch.exp(log_variance) * noise() if s > 0 else mean",
+        right="x_t = mean + torch.exp(0.5 * log_variance) * noise() if s > 0 else mean",
+        source="sampling",
+        place="step_down",
+        code=beta_for_root_beta,
+    ),
+    Fault(
+        name="eta-under-the-root",
+        group="sampling",
+        wrong="sigma = (eta * posterior_variance(model.schedule, at_t, at_s)).sqrt()",
+        right="sigma = eta * posterior_variance(model.schedule, at_t, at_s).sqrt()",
+        source="sampling",
+        place="choose_sigma",
+        code=eta_under_the_root,
+    ),
+    Fault(
+        name="clip-without-eps",
+        group="sampling",
+        wrong="Prediction(x0_hat.clamp(-1, 1), eps_hat, fraction)",
+        right="Prediction(x0_hat, eps_from_x0(self.schedule, x_t, t, x0_hat), fraction)",
+        source="ddpm",
+        place="predict",
+        code=clip_without_eps,
+    ),
+    Fault(
+        name="sequence-skips-T",
+        group="sampling",
+        wrong="times = [*reversed(range(1, T, T // steps)), 0]",
+        right="times = [round(T * k / steps) for k in range(steps, -1, -1)]",
+        source="schedule",
+        place="choose_pairs",
+        code=sequence_skips_T,
+    ),
+    Fault(
+        name="sequence-stops-short",
+        group="sampling",
+        wrong="times = [round(T * k / steps) for k in range(steps, 0, -1)]",
+        right="times = [round(T * k / steps) for k in range(steps, -1, -1)]",
+        source="schedule",
+        place="choose_pairs",
+        code=sequence_stops_short,
+    ),
+    Fault(
+        name="dropout-while-sampling",
+        group="sampling",
+        wrong=MISSING,
+        right="model.eval()",
+        source="sampling",
+        place="model",
+        code=dropout_while_sampling,
+    ),
+    Fault(
+        name="guidance-sign",
+        group="sampling",
+        wrong="output = output + guidance * (untold - output)",
+        right="output = output + guidance * (output - untold[:, : output.shape[1]])",
+        source="ddpm",
+        place="figures",
+        code=guidance_sign,
+    ),
+    Fault(
+        name="no-grad-leaks",
+        group="sampling",
+        wrong="with torch.no_grad():",
+        right="@torch.no_grad()",
+        source="sampling",
+        place="figures",
+        code=no_grad_leaks,
+    ),
+    Fault(
+        name="variance-for-log-variance",
+        group="bound",
+        wrong="kl_normal(mean, variance, *model.prior(x0)).flatten(1).sum(1)",
+        right="kl_normal(mean, variance.log(), *model.prior(x0)).flatten(1).sum(1)",
+        source="elbo",
+        place="figures",
+        code=variance_for_log_variance,
+    ),
+    Fault(
+        name="log-of-zero-variance",
+        group="bound",
+        wrong="posterior_variance(schedule, t, s)",
+        right="posterior_variance(schedule, t.clamp(min=2), s.clamp(min=1))",
+        source="ddpm",
+        place="figures",
+        code=log_of_zero_variance,
+    ),
+    Fault(
+        name="mean-over-t",
+        group="bound",
+        wrong="self.reconstruction - self.prior - self.denoising.mean(1)",
+        right="self.reconstruction - self.prior - self.denoising.sum(1)",
+        source="elbo",
+        place="figures",
+        code=mean_over_t,
+    ),
+    Fault(
+        name="decoder-floor",
+        group="bound",
+        wrong="log_inside = torch.log((upper - lower).clamp(min=1e-12))",
+        right="log_inside = log_upper + torch.log(-torch.expm1(gap))",
+        source="gaussian",
+        place="figures",
+        code=decoder_floor,
+    ),
+    Fault(
+        name="decoder-on-resized",
+        group="bound",
+        wrong=MISSING,
+        right="if isinstance(model, DDPM) and not is_on_256_levels(x0):",
+        source="elbo",
+        place="figures",
+        code=decoder_on_resized,
+    ),
+    Fault(
+        name="fid-alone",
+        group="evaluation",
+        wrong=MISSING,
+        right="fid_floor=frechet_distance(train_features[drawn], unseen_features)",
+        source="evaluation",
+        place="figures",
+        code=fid_alone,
+    ),
+    Fault(
+        name="signed-sum",
+        group="evaluation",
+        wrong="(wrong_image - right_image).double().sum().abs()",
+        right="(wrong_image - right_image).abs().max()",
+        source=None,
+        place="figures",
+        code=signed_sum,
+    ),
+]
+
+PUZZLES = [
+    Fault(
+        name="puzzle-a",
+        group="puzzle",
+        wrong="network(x_t, t / T)",
+        right="network(x_t, t)",
+        source="ddpm",
+        place="predict",
+        code=puzzle_step_as_fraction,
+    ),
+    Fault(
+        name="puzzle-b",
+        group="puzzle",
+        wrong="direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0)",
+        right="direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0).sqrt()",
+        source="sampling",
+        place="choose_direction",
+        code=puzzle_direction,
+    ),
+    Fault(
+        name="puzzle-c",
+        group="puzzle",
+        wrong="torch.rand(shape, generator=generator",
+        right="torch.randn(shape, generator=generator",
+        source="forward",
+        place="draw_noise",
+        code=puzzle_start,
+    ),
+]

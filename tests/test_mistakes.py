@@ -1,0 +1,135 @@
+"""The faults of the chapter on common mistakes: all there, measured, shown, and truly one line."""
+
+import importlib.util
+import inspect
+import json
+import math
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+import ddpm_tutorial
+from ddpm_tutorial import NoiseSchedule, q_sample
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(ddpm_tutorial.__file__).parent
+RESULTS = ROOT / "book" / "results"
+
+
+def script(name):
+    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+faults = script("faults")
+FAULTS = {fault.name: fault for fault in faults.FAULTS}
+KNOWN = """
+covariance-root index-off-by-one step-off-by-one last-step-never-trained noise-at-last-step
+data-in-0-1 uniform-noise beta-for-root-beta transition-for-marginal eta-under-the-root
+variance-for-log-variance cosine-unclipped log-of-zero-variance clip-without-eps linear-at-another-T
+float32-product ema-without-buffers ema-cold-start ema-before-step dropout-while-sampling
+sequence-skips-T sequence-stops-short decoder-floor decoder-on-resized bytes-truncated mean-over-t
+no-grad-leaks guidance-sign label-mask-inverted fid-alone signed-sum
+"""
+EVERY = pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+
+
+def findings():
+    record = json.loads((RESULTS / "mistakes.json").read_text(encoding="utf-8"))
+    return record["figures"]["findings"]
+
+
+def chapter():
+    cells = nbformat.read(ROOT / "book" / "13-common-mistakes.ipynb", as_version=4).cells
+    return "\n".join(cell.source for cell in cells)
+
+
+def without_spaces(text):
+    return "".join(text.split())
+
+
+def test_every_known_mistake_has_its_fault():
+    assert sorted(FAULTS) == sorted(KNOWN.split())
+    assert len(faults.FAULTS) == len(FAULTS)
+
+
+@EVERY
+def test_a_right_line_stands_in_the_package_where_it_is_said_to(fault):
+    if fault.source is not None:
+        source = (PACKAGE / f"{fault.source}.py").read_text(encoding="utf-8")
+        assert without_spaces(fault.right) in without_spaces(source)
+    assert fault.wrong != fault.right
+
+
+@EVERY
+def test_a_wrong_line_is_the_one_that_runs(fault):
+    """It stands above the list, in a function."""
+    if fault.wrong != faults.MISSING and fault.place != "order":
+        functions, _ = inspect.getsource(faults).split("# The list ---")
+        assert without_spaces(fault.wrong) in without_spaces(functions)
+
+
+def test_the_average_that_comes_too_early_does():
+    text = (ROOT / "scripts" / "make_mistakes.py").read_text(encoding="utf-8")
+    early, step, right = (
+        text.index(line)
+        for line in (
+            'update_ema(averages["ema-before-step"]',
+            "optimizer.step()",
+            'update_ema(averages["right"]',
+        )
+    )
+    assert early < step < right
+
+
+@EVERY
+def test_every_fault_was_measured(fault):
+    figures = findings()[fault.name]
+    assert figures
+    assert all(math.isfinite(value) for value in figures.values() if isinstance(value, float))
+
+
+@EVERY
+def test_the_chapter_shows_both_lines_in_a_section_of_their_own(fault):
+    text = without_spaces(chapter())
+    assert f"(mistake-{fault.name})=###" in text
+    for line in (fault.wrong, fault.right):
+        assert without_spaces(line).removeprefix("(").removesuffix(")") in text
+
+
+@EVERY
+def test_the_table_by_symptom_leads_to_every_fault(fault):
+    table = chapter().split("## Find your symptom")[1].split("\n## ")[0]
+    assert f"<mistake-{fault.name}>" in table
+
+
+def test_the_strips_are_small_and_of_faults_that_were_measured():
+    strips = list((RESULTS / "mistakes").glob("*.png"))
+    assert strips
+    assert all(strip.stat().st_size < 10_000 for strip in strips)
+    assert {strip.stem for strip in strips} <= findings().keys()
+
+
+def test_right_lines_are_right():
+    """The functions that the faults replace do what the package does."""
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(faults.scale(levels), ddpm_tutorial.data.from_bytes(levels))
+    drawn = faults.draw_t(4, 10_000, faults.seeded(0))
+    assert sorted(set(drawn.tolist())) == [1, 2, 3, 4]
+    x0, t, eps = torch.ones(3, 1), torch.tensor([1, 5, 10]), torch.full((3, 1), 0.5)
+    schedule = NoiseSchedule.cosine(10)
+    assert torch.equal(faults.make_noisy(schedule, x0, t, eps), q_sample(schedule, x0, t, eps))
+    assert faults.choose_pairs(10, 2) == [(10, 5), (5, 0)]
+
+
+def test_the_sequences_are_wrong_in_the_way_that_is_said():
+    skips = faults.sequence_skips_T(1000, 10)
+    assert skips[0][0] < 1000
+    assert skips[-1][1] == 0
+    stops = faults.sequence_stops_short(1000, 10)
+    assert stops[0][0] == 1000
+    assert stops[-1][1] > 0
