@@ -1,15 +1,24 @@
 """VAE, hierarchical VAE and DDPM by one measure, on one test set: what chapter 11 draws.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python scripts/compare_models.py
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python scripts/compare_models.py [PART ...]
 
-First the Frechet distance of real digits against their number: training images in disjoint sets of N
-beside all 10,000 test images, for several N; this writes book/results/fid.json. Then 1,000 samples of
-each shipped DDPM (50 steps of DDIM) and of two VAEs, which are trained here on MNIST's 60,000
-training images and whose bound is measured on all 10,000 test images. Samples are compared with the
-test images, beside 1,000 training images. Writes book/results/models.json after each part, and sheets
-of samples and of nearest neighbours beside it. Some twelve minutes on one core.
+The parts, all of them by default, in this order:
+
+- fid: the Frechet distance of real digits against their number, with training images in disjoint sets
+  of N beside all 10,000 test images; writes book/results/fid.json.
+- training: a set of training images in the place of samples, the floor of every figure.
+- mnist, mnist-bound: samples of the shipped models (50 steps of DDIM); of the first also the nearest
+  training images.
+- vae, hierarchical: trained here on MNIST's 60,000 training images, their bound measured on all
+  10,000 test images.
+
+Samples are 500 in number, and are compared with the test images. All but the first part go into
+book/results/models.json, which keeps what parts it has, and sheets of samples beside it. Some five
+minutes on one core.
 """
 
+import json
+import sys
 import time
 from typing import Any
 
@@ -27,14 +36,19 @@ from ddpm_tutorial.evaluation import frechet_distance, nearest_neighbours, preci
 from ddpm_tutorial.plotting import save_sheet
 from ddpm_tutorial.training import make_accelerator
 
-SEED, SAMPLES, DDIM_STEPS = 0, 1000, 50
-VAE_STEPS, DRAWS = 5000, 10
+SEED, SAMPLES, DDIM_STEPS = 0, 500, 50
+VAE_STEPS, DRAWS = 2500, 10
+DDPMS = ("mnist", "mnist-bound")
 VAES = {"vae": (32,), "hierarchical": (32, 16, 8)}
-REAL_COUNTS, MOST_SETS = [100, 200, 500, 1000, 2000, 5000, 10_000], 10
-COUNTS = [100, 200, 500, 1000]
+REAL_COUNTS, POOL, MOST_SETS = [100, 200, 500, 1000, 2000, 5000, 10_000], 20_000, 10
+COUNTS = [100, 250, 500]
+MODELS = RESULTS / "models.json"
 
 
 def main() -> None:
+    parts = sys.argv[1:] or ["fid", "training", "mnist", *VAES, "mnist-bound"]
+    if unknown := set(parts) - {"fid", "training", *DDPMS, *VAES}:
+        raise SystemExit(f"no such part: {unknown}")
     started = time.monotonic()
     train, test = (load_mnist(split) for split in ("train", "test"))
     if len(train.images) != 60_000:
@@ -42,13 +56,26 @@ def main() -> None:
     accelerator = make_accelerator()
     classifier = load_classifier()
     test_features, test_probabilities = classify(classifier, test.images, progress=True)
-    train_features, _ = classify(classifier, train.images, progress=True)
     order = torch.randperm(len(train.images), generator=torch.Generator().manual_seed(SEED))
-    measured = real_against_real(train_features[order], test_features)
-    write_results("fid", measured, seed=SEED, started=started)
-
     # For precision and recall, which need sets of one size, and as what no model has seen.
     few = torch.randperm(len(test.images), generator=torch.Generator().manual_seed(SEED))[:SAMPLES]
+
+    figures: dict[str, Any] = {
+        "samples": SAMPLES,
+        "counts": COUNTS,
+        "train_classes": train.labels.bincount().tolist(),
+        "test_classes": test.labels.bincount().tolist(),
+        "confidence_unseen": float(test_probabilities.amax(1).mean()),
+        "models": {},
+    }
+
+    def record(name: str, **found: Any) -> None:
+        before = (
+            json.loads(MODELS.read_text(encoding="utf-8"))["figures"] if MODELS.exists() else {}
+        )
+        figures["models"] = before.get("models", {}) | {name: found}
+        precision = f"float32; samples of the DDPMs {accelerator.mixed_precision}"
+        write_results("models", figures, seed=SEED, started=started, precision=precision)
 
     def against_test(images: Tensor) -> dict[str, Any]:
         features, probabilities = classify(classifier, images, progress=True)
@@ -64,81 +91,41 @@ def main() -> None:
             "confidence": float(probabilities.amax(1).mean()),
         }
 
-    figures: dict[str, Any] = {
-        "samples": SAMPLES,
-        "counts": COUNTS,
-        "train_classes": train.labels.bincount().tolist(),
-        "test_classes": test.labels.bincount().tolist(),
-        "confidence_unseen": float(test_probabilities.amax(1).mean()),
-        "models": {},
-    }
-
-    def record(name: str, **parts: Any) -> None:
-        figures["models"].setdefault(name, {}).update(parts)
-        precision = f"float32; samples of the DDPMs {accelerator.mixed_precision}"
-        write_results("models", figures, seed=SEED, started=started, precision=precision)
-
-    def sample_ddpm(name: str) -> Tensor:
-        model, generator = load_pretrained(name), torch.Generator().manual_seed(SEED)
-        with accelerator.autocast():
-            images = sample(model, SAMPLES, "ddim", DDIM_STEPS, generator=generator, progress=True)
-        images = images.float()
-        record(name, weights=sum(p.numel() for p in model.parameters()), **against_test(images))
-        save_sheet(RESULTS / f"models-{name}.png", images[:16], zoom=1, columns=8)
-        return images
-
-    record("training images", **against_test(train.images[order[:SAMPLES]]))
-    images = sample_ddpm("mnist")
-    features, probabilities = classify(classifier, images)
-    spaces = {
-        "pixels": tuple(x.flatten(1) for x in (images, test.images[few], train.images)),
-        "features": (features, test_features[few], train_features),
-    }
-    found = {
-        space: [nearest_neighbours(queries, among, progress=True) for queries in (made, unseen)]
-        for space, (made, unseen, among) in spaces.items()
-    }
-    percent = torch.linspace(0, 1, 101)
-    record(
-        "mnist",
-        nearest={
-            space: {
-                "samples": found[space][0][0].quantile(percent).tolist(),
-                "unseen": found[space][1][0].quantile(percent).tolist(),
-            }
-            for space in spaces
-        },
-    )
-    (made_near, by_pixels), (unseen_near, unseen_by_pixels) = found["pixels"]
-    made = closest(probabilities.argmax(1), made_near)
-    unseen = closest(test_probabilities[few].argmax(1), unseen_near)
-    rows = [
-        images[made],
-        train.images[by_pixels[made]],
-        train.images[found["features"][0][1][made]],
-        test.images[few][unseen],
-        train.images[unseen_by_pixels[unseen]],
-    ]
-    save_sheet(RESULTS / "models-nearest.png", torch.cat(rows), zoom=1, columns=10)
-
-    for name, latents in VAES.items():
-        vae = train_on(train.images, latents)
-        generator = torch.Generator().manual_seed(SEED + 1)
-        means = vae.sample(SAMPLES, generator)
-        images = draw(vae, SAMPLES, generator)
-        record(
-            name,
-            latents=list(latents),
-            weights=sum(p.numel() for p in vae.parameters()),
-            steps=VAE_STEPS,
-            bits_per_dim=bound_of(vae, test.images, generator),
-            decoder_means=against_test(means),
-            **against_test(images),
-        )
-        save_sheet(RESULTS / f"models-{name}-drawn.png", images[:16], zoom=1, columns=8)
-        save_sheet(RESULTS / f"models-{name}.png", means[:16], zoom=1, columns=8)
-
-    sample_ddpm("mnist-bound")
+    for part in parts:
+        if part == "fid":
+            features, _ = classify(classifier, train.images[order[:POOL]], progress=True)
+            measured = real_against_real(features, test_features)
+            write_results("fid", measured, seed=SEED, started=started)
+        elif part == "training":
+            record(part, **against_test(train.images[order[:SAMPLES]]))
+        elif part in VAES:
+            vae = train_on(train.images, VAES[part])
+            generator = torch.Generator().manual_seed(SEED + 1)
+            means, drawn = vae.sample(SAMPLES, generator), draw(vae, SAMPLES, generator)
+            record(
+                part,
+                latents=list(VAES[part]),
+                weights=sum(p.numel() for p in vae.parameters()),
+                steps=VAE_STEPS,
+                bits_per_dim=bound_of(vae, test.images, generator),
+                decoder_means=against_test(means),
+                **against_test(drawn),
+            )
+            save_sheet(RESULTS / f"models-{part}-drawn.png", drawn[:16], zoom=1, columns=8)
+            save_sheet(RESULTS / f"models-{part}.png", means[:16], zoom=1, columns=8)
+        else:
+            model, generator = load_pretrained(part), torch.Generator().manual_seed(SEED)
+            with accelerator.autocast():
+                images = sample(
+                    model, SAMPLES, "ddim", DDIM_STEPS, generator=generator, progress=True
+                ).float()
+            found = {"weights": sum(p.numel() for p in model.parameters()), **against_test(images)}
+            save_sheet(RESULTS / f"models-{part}.png", images[:16], zoom=1, columns=8)
+            if part == "mnist":
+                digit = classify(classifier, images)[1].argmax(1)
+                unseen = (test.images[few], test_probabilities[few].argmax(1))
+                found["nearest"] = remembered((images, digit), unseen, train.images)
+            record(part, **found)
 
 
 def real_against_real(train: Tensor, test: Tensor) -> dict[str, Any]:
@@ -157,11 +144,31 @@ def real_against_real(train: Tensor, test: Tensor) -> dict[str, Any]:
         )
     return {
         "references": len(test),
+        "pool": len(train),
         "features": train.shape[1],
-        "trace": float(train.var(0).sum()),  # of the covariance of all training images
+        "trace": float(train.var(0).sum()),  # of the covariance of all these training images
         "trace_references": float(test.var(0).sum()),
         "rows": rows,
     }
+
+
+def remembered(
+    made: tuple[Tensor, Tensor], unseen: tuple[Tensor, Tensor], train: Tensor
+) -> dict[str, Any]:
+    """Distances by pixels of samples, and of test images, to their nearest training images.
+
+    `made` and `unseen` are images and what the classifier reads them as. Also draws a sheet of the
+    sample of each digit whose neighbour is nearest, with that neighbour below, and the same for
+    the test images.
+    """
+    rows, quantiles = [], {}
+    for name, (images, digit) in {"samples": made, "unseen": unseen}.items():
+        distance, index = nearest_neighbours(images.flatten(1), train.flatten(1), progress=True)
+        first = closest(digit, distance)
+        rows += [images[first], train[index[first]]]
+        quantiles[name] = distance.quantile(torch.linspace(0, 1, 101)).tolist()
+    save_sheet(RESULTS / "models-nearest.png", torch.cat(rows), zoom=1, columns=10)
+    return quantiles
 
 
 def closest(digit: Tensor, distance: Tensor) -> Tensor:
