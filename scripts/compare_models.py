@@ -4,11 +4,11 @@
 
 The parts, all of them by default, in this order:
 
-- fid: the Frechet distance of real digits against their number, with training images in disjoint sets
-  of N beside all 10,000 test images; writes book/results/fid.json.
-- training: a set of training images in the place of samples, the floor of every figure.
-- mnist, mnist-bound: samples of the shipped models (50 steps of DDIM); of the first also the nearest
-  training images.
+- fid: the Frechet distance of real digits against their number, with training images in disjoint
+  sets of N beside all 10,000 test images; writes book/results/fid.json.
+- training: training images in the place of samples, the floor of every figure.
+- mnist, mnist-bound: samples of the shipped models (50 steps of DDIM); of the first also the
+  nearest training images.
 - vae, hierarchical: trained here on MNIST's 60,000 training images, their bound measured on all
   10,000 test images.
 
@@ -207,7 +207,7 @@ def bound_of(vae: VAE, images: Tensor, generator: torch.Generator) -> dict[str, 
 
 @torch.no_grad()
 def draw(vae: VAE, n: int, generator: torch.Generator) -> Tensor:
-    """Draws of p(x) on the 256 levels, the pixels drawn too, where `VAE.sample` takes their mean."""
+    """Draws of p(x) on the 256 levels: the pixels too, where `VAE.sample` takes their mean."""
     z = torch.randn(n, vae.latents[-1], generator=generator)
     for layer in reversed(vae.decoder):
         mean, log_variance = layer(z)
