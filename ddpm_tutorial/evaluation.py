@@ -234,6 +234,48 @@ class _AlreadyFeatures(torch.nn.Identity):
         self.num_features = num_features
 
 
+class PrecisionRecall(NamedTuple):
+    """`precision` is the share of samples that lie among the real images, `recall` the reverse."""
+
+    precision: float
+    recall: float
+
+
+def precision_recall(
+    real_features: Tensor, sample_features: Tensor, k: int = 3, batch_size: int = 500
+) -> PrecisionRecall:
+    """Precision and recall of samples, from features (N, D) of real images and (M, D) of samples.
+
+    A set of features stands for the region within reach of its members: around each a ball whose
+    radius is the distance to its k-th nearest neighbour in the set, itself not counted. Precision
+    is the share of samples inside the region of the real images, recall the share of real images
+    inside that of the samples; both are in [0, 1]. The balls shrink as a set grows, so compare
+    only figures with the same N and M, and take N = M. Computed in float64. Raises ValueError for
+    k < 1 or a set of k members or fewer.
+    Source: Kynkäänniemi et al. (2019), equations 1 and 2; they take k = 3.
+    """
+    smaller = min(len(real_features), len(sample_features))
+    if not 1 <= k < smaller:
+        raise ValueError(f"k = {k}: choose 1..{smaller - 1}, for a set has {smaller} members")
+    real, made = real_features.double(), sample_features.double()
+    return PrecisionRecall(
+        precision=_share_within_reach(made, real, k, batch_size),
+        recall=_share_within_reach(real, made, k, batch_size),
+    )
+
+
+def _share_within_reach(queries: Tensor, members: Tensor, k: int, batch_size: int) -> float:
+    """The share of queries (M, D) in at least one of the balls around members (N, D)."""
+    radii = []
+    for start in range(0, len(members), batch_size):
+        distance = torch.cdist(members[start : start + batch_size], members)
+        distance.diagonal(start).fill_(torch.inf)  # a member is no neighbour of its own
+        radii.append(distance.kthvalue(k, dim=1).values)
+    radius = torch.cat(radii)
+    inside = [(torch.cdist(batch, members) <= radius).any(1) for batch in queries.split(batch_size)]
+    return float(torch.cat(inside).double().mean())
+
+
 def nearest_neighbours(
     queries: Tensor, among: Tensor, batch_size: int = 500, progress: bool = False
 ) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from ddpm_tutorial.evaluation import (
     measure_bound,
     measure_samples,
     nearest_neighbours,
+    precision_recall,
 )
 from ddpm_tutorial.exact import GaussianMixture
 
@@ -339,3 +340,68 @@ def test_too_few_or_too_many_samples_are_refused(digits, classifier, count):
     samples = train[:1].expand(count, -1, -1, -1)
     with pytest.raises(ValueError, match=rf"{count} samples: give 2\.\.600"):
         measure_samples(samples, train, unseen, classifier)
+
+
+# Precision and recall
+
+
+def by_brute_force(real, made, k):
+    """As the paper says it, one pair of points after the other."""
+
+    def within_reach(queries, members):
+        apart = np.linalg.norm(members[:, None] - members[None], axis=-1)
+        radii = [sorted(np.delete(row, own))[k - 1] for own, row in enumerate(apart)]
+        inside = [
+            any(math.dist(q, m) <= r for m, r in zip(members, radii, strict=True)) for q in queries
+        ]
+        return sum(inside) / len(inside)
+
+    return within_reach(made, real), within_reach(real, made)
+
+
+@given(
+    st.integers(0, 1000), st.integers(1, 4), st.integers(5, 20), st.integers(5, 20), st.floats(0, 3)
+)
+@settings(max_examples=40, deadline=None)
+def test_precision_and_recall_are_those_of_brute_force(seed, k, real_count, count, shift):
+    real, made = features(seed, real_count), features(seed + 1, count, shift, 0.8)
+    expected = by_brute_force(real.numpy(), made.numpy(), k)
+    assert precision_recall(real, made, k, batch_size=4) == pytest.approx(expected)
+
+
+def test_a_set_is_within_its_own_reach():
+    one = features(0, 40).float()
+    assert precision_recall(one, one.flip(0)) == (1, 1)
+    assert precision_recall(one, one + 1000) == (0, 0)
+
+
+def test_copies_of_one_member_are_within_reach_of_it():
+    """Where many features are equal, the radii are 0, and equal features are still inside."""
+    real = torch.randn(12, 128, generator=seeded()).repeat_interleave(4, 0)
+    assert precision_recall(real, real[:4]) == (1, pytest.approx(1 / 12))
+
+
+def test_features_in_half_precision_are_compared_in_float64():
+    real, made = features(0, 30).half(), features(1, 30, 0.5).half()
+    assert precision_recall(real, made) == precision_recall(real.double(), made.double())
+
+
+def test_one_kind_out_of_two_is_precise_and_recalls_half():
+    near, far = features(0, 50), features(1, 50) + 1000
+    assert precision_recall(torch.cat([near, far]), near) == (1, 0.5)
+    assert precision_recall(near, torch.cat([near, far])) == (0.5, 1)
+
+
+def test_three_neighbours_are_counted_unless_told_otherwise():
+    """On a line: 0 reaches to 3 with k = 3, and not beyond."""
+    real = torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]])
+    made = torch.tensor([[-2.5], [-3.5], [-50.0], [-50.1], [-50.2]])
+    assert precision_recall(real, made).precision == 0.2
+    assert precision_recall(real, made, k=2).precision == 0
+    assert precision_recall(real, made, k=2).recall == 0.8  # -2.5 reaches to 45
+
+
+@pytest.mark.parametrize("k", [0, 5])
+def test_an_impossible_number_of_neighbours_is_refused(k):
+    with pytest.raises(ValueError, match=rf"k = {k}: choose 1\.\.4, for a set has 5 members"):
+        precision_recall(features(0, 9), features(1, 5), k)
