@@ -50,6 +50,8 @@ from ddpm_tutorial.unet import UNetConfig
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.safetensors"
+LOG_FILE = "log.csv"
+LOG_COLUMNS = "step,loss,gradient_norm,learning_rate,seconds"
 # Of Train: what may differ between a run and its continuation.
 NOT_SETTINGS = {"out", "data", "resume", "save_every", "sample_every"}
 
@@ -59,7 +61,8 @@ class Train:
     """Train a model on MNIST.
 
     Writes OUT/model.safetensors (the averaged weights, to sample from), OUT/state.safetensors
-    (to go on with --resume) and OUT/samples/*.png while it runs. Give --steps or --minutes.
+    (to go on with --resume), OUT/log.csv (loss, gradient norm, learning rate and seconds of each
+    step) and OUT/samples/*.png while it runs. Give --steps or --minutes.
     """
 
     out: Path
@@ -112,6 +115,7 @@ class Train:
             )
         check_parent(self.out)
         saved = self._find_saved()
+        log = [] if saved is None else _log_until(self.out / LOG_FILE, saved.details["step"])
         if self.steps is None and self.minutes is None:
             self.steps = 5000
         model_config, training_config = self._configs()
@@ -144,8 +148,9 @@ class Train:
         with self._bar(saved) as bar:
             for record in records:
                 self._show(bar, record)
+                log.append(_log_line(record))
                 if record.step % self.save_every == 0:
-                    self._save(model_config, record)
+                    self._save(model_config, record, log)
                 if record.step % self.sample_every == 0:
                     with accelerator.autocast():
                         self._draw(record)
@@ -158,7 +163,7 @@ class Train:
             print(f"The run in {self.out} is already finished.", file=sys.stderr)
             return
         if record.step % self.save_every:
-            self._save(model_config, record)
+            self._save(model_config, record, log)
         with accelerator.autocast():
             self._draw(record)
         accelerator.end_training()
@@ -235,14 +240,16 @@ class Train:
         bar.set_postfix_str(f"loss {record.loss:.4f}, {images:.0f} images/s", refresh=False)
         bar.update(min(done, bar.total) - bar.n)
 
-    def _save(self, config: DDPMConfig, record: TrainingRecord) -> None:
+    def _save(self, config: DDPMConfig, record: TrainingRecord, log: list[str]) -> None:
         details = {
             "settings": _settings(self),
             "step": record.step,
             "seconds": round(record.seconds, 1),
             "torch": torch.__version__,
         }
-        # The state first: weights without a state could not be gone on with.
+        # The log first: what it holds beyond the state is dropped by --resume, a gap would stay.
+        write_atomically(self.out / LOG_FILE, "".join([f"{LOG_COLUMNS}\n", *log]).encode())
+        # Then the state: weights without a state could not be gone on with.
         state = Checkpoint(config, record.state.tensors(), details)
         save_checkpoint(self.out / STATE_FILE, state)
         self._save_model(state)
@@ -440,6 +447,32 @@ def _settings(command: Train) -> dict[str, Any]:
     """The options of `command` that make its result what it is."""
     values = dataclasses.asdict(command)
     return {name: value for name, value in values.items() if name not in NOT_SETTINGS}
+
+
+def _log_line(record: TrainingRecord) -> str:
+    """One step as a line of the log."""
+    return (
+        f"{record.step},{record.loss:.6g},{record.gradient_norm:.6g},"
+        f"{record.learning_rate:.6g},{record.seconds:.2f}\n"
+    )
+
+
+def _log_until(path: Path, step: int) -> list[str]:
+    """The lines of a log up to `step`; none where there is no log.
+
+    Raises TutorialError for a file that train did not write.
+    """
+    if not path.exists():
+        return []
+    try:
+        header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if header.strip() != LOG_COLUMNS:
+            raise ValueError
+        return [line for line in lines if int(line.partition(",")[0]) <= step]
+    except (ValueError, OSError):
+        raise TutorialError(
+            f"{path} is no log that train wrote: move it away, and --resume begins a new one"
+        ) from None
 
 
 def _is_on_command_line(option: str) -> bool:

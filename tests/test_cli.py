@@ -52,6 +52,19 @@ def trained(tmp_path_factory):
     return out
 
 
+def stop_after(step, monkeypatch):
+    """Let `train` be stopped by hand after that step."""
+    original = cli.train
+
+    def stopped(*arguments, **options):
+        for record in original(*arguments, **options):
+            yield record
+            if record.step == step:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", stopped)
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -63,6 +76,11 @@ def check_same_run(one, other):
         assert first.tensors.keys() == second.tensors.keys()
         for key in first.tensors.keys() - {"seconds"}:
             assert torch.equal(first.tensors[key], second.tensors[key]), key
+    first, second = (
+        [line.rpartition(",")[0] for line in (folder / "log.csv").read_text().splitlines()]
+        for folder in (one, other)
+    )
+    assert first == second
 
 
 def refused(capsys, *arguments):
@@ -81,6 +99,7 @@ def refused(capsys, *arguments):
 
 def test_train_leaves_weights_state_and_pictures(trained):
     assert sorted(contents(trained)) == [
+        "log.csv",
         "model.safetensors",
         "state.safetensors",
         "step-000006.png",
@@ -91,6 +110,81 @@ def test_train_leaves_weights_state_and_pictures(trained):
     assert int(state.tensors["step"]) == state.details["step"] == 6
     for name, value in model.state_dict().items():
         assert torch.equal(value, state.tensors[f"ema.{name}"])
+
+
+def test_train_logs_every_step(tmp_path, monkeypatch):
+    original, records = cli.train, []
+
+    def watched(*arguments, **options):
+        for record in original(*arguments, **options):
+            records.append(record)
+            yield record
+
+    monkeypatch.setattr(cli, "train", watched)
+    out = tmp_path / "run"
+    assert run("train", "--out", out, "--steps", 5, "--save-every", 2, *TINY) == 0
+    header, *lines = (out / "log.csv").read_text().splitlines()
+    names = header.split(",")
+    assert names == ["step", "loss", "gradient_norm", "learning_rate", "seconds"]
+    assert [line.split(",")[0] for line in lines] == ["1", "2", "3", "4", "5"]
+    for line, record in zip(lines, records, strict=True):
+        for name, value in zip(names, line.split(","), strict=True):
+            assert float(value) == pytest.approx(getattr(record, name), rel=1e-5, abs=0.005)
+    assert len({line.split(",")[1] for line in lines}) == 5
+
+
+def test_the_log_of_a_resumed_run_begins_where_it_was_saved(trained, tmp_path, monkeypatch):
+    """Killed after the log of a save and before its state: what is beyond the state is dropped."""
+    out, original = tmp_path / "run", cli.save_checkpoint
+    logged = []
+
+    def killed(path, checkpoint):
+        logged.append((out / "log.csv").read_text().count("\n") - 1)
+        if checkpoint.details["step"] == 4:
+            raise KeyboardInterrupt
+        original(path, checkpoint)
+
+    monkeypatch.setattr(cli, "save_checkpoint", killed)
+    assert run("train", "--out", out, "--steps", 6, "--save-every", 2, *TINY) == 130
+    assert logged == [2, 2, 4]  # the state and the weights of step 2, the state of step 4
+    monkeypatch.setattr(cli, "save_checkpoint", original)
+    assert run("train", "--out", out, "--resume") == 0
+    check_same_run(trained, out)
+
+
+def test_a_log_left_without_a_state_is_begun_anew(trained, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "log.csv").write_bytes((trained / "log.csv").read_bytes())
+    again = ["--resume", "--steps", 6, "--save-every", 4]
+    assert run("train", "--out", out, *again, *TINY) == 0
+    check_same_run(trained, out)
+
+
+def test_a_run_whose_log_is_gone_goes_on_with_a_new_one(tmp_path, monkeypatch):
+    out, original = tmp_path / "run", cli.train
+    stop_after(5, monkeypatch)
+    assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 130
+    monkeypatch.setattr(cli, "train", original)
+    (out / "log.csv").unlink()
+    assert run("train", "--out", out, "--resume") == 0
+    assert [line.split(",")[0] for line in (out / "log.csv").read_text().splitlines()] == [
+        "step",
+        "5",
+        "6",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "HEADER\nx,1,1,1,1\n"])
+def test_a_log_that_train_did_not_write_is_kept(trained, tmp_path, capsys, text):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "state.safetensors").write_bytes((trained / "state.safetensors").read_bytes())
+    (out / "log.csv").write_text(text.replace("HEADER", cli.LOG_COLUMNS))
+    before = contents(out)
+    message = refused(capsys, "train", "--out", out, "--resume")
+    assert "log.csv is no log that train wrote" in message
+    assert contents(out) == before
 
 
 def test_saves_and_draws_as_often_as_asked(tmp_path, monkeypatch):
@@ -322,7 +416,8 @@ def test_a_run_killed_between_the_files_of_its_last_save_gets_its_weights(traine
         assert run("train", "--out", out, "--steps", 1, *TINY) == 0
     else:
         out.mkdir()
-    (out / "state.safetensors").write_bytes((trained / "state.safetensors").read_bytes())
+    for name in ("log.csv", "state.safetensors"):
+        (out / name).write_bytes((trained / name).read_bytes())
     assert run("train", "--out", out, "--resume") == 0
     check_same_run(trained, out)
     assert load_checkpoint(out / "model.safetensors").details["step"] == 6
@@ -332,14 +427,7 @@ def test_stopped_by_hand_and_resumed_ends_with_the_same_bits(
     trained, tmp_path, capsys, monkeypatch
 ):
     original = cli.train
-
-    def stopped(*arguments, **options):
-        for record in original(*arguments, **options):
-            yield record
-            if record.step == 5:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "train", stopped)
+    stop_after(5, monkeypatch)
     out = tmp_path / "run"
     assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 130
     assert "goes on with --resume" in capsys.readouterr().err
