@@ -587,7 +587,7 @@ def test_with_the_exact_guess_inversion_keeps_the_quantile_ever_better() -> None
         ratios = [coarse / fine for coarse, fine in itertools.pairwise(values)]
         assert all(1.7 < ratio < 2.3 for ratio in ratios), values  # halved: first order
     assert errors[-1] < 3e-3
-    assert round_trips[-1] < 2e-2
+    assert round_trips[-1] < 3e-2
 
 
 def test_inversion_hands_the_labels_on_and_leaves_the_model_in_training_mode() -> None:
