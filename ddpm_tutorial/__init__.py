@@ -9,7 +9,7 @@ from ddpm_tutorial.evaluation import measure_bound
 from ddpm_tutorial.exact import GaussianMixture
 from ddpm_tutorial.forward import q_marginal, q_posterior, q_sample, q_transition
 from ddpm_tutorial.gaussian import discretized_normal_log_prob, kl_normal
-from ddpm_tutorial.sampling import sample, sample_path
+from ddpm_tutorial.sampling import ddim_invert, sample, sample_path
 from ddpm_tutorial.schedule import NoiseSchedule, timestep_pairs
 from ddpm_tutorial.training import TrainingConfig, train
 from ddpm_tutorial.unet import UNet, UNetConfig
@@ -26,6 +26,7 @@ __all__ = [
     "TutorialError",
     "UNet",
     "UNetConfig",
+    "ddim_invert",
     "discretized_normal_log_prob",
     "elbo_terms",
     "kl_normal",

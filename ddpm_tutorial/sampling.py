@@ -209,6 +209,40 @@ def sample(
     return torch.cat(batches)
 
 
+@torch.no_grad()
+def ddim_invert(
+    model: DDPM,
+    x0: Tensor,
+    steps: int | None = None,
+    *,
+    label: Tensor | None = None,
+    clip: bool = True,
+    spacing: str = "trailing",
+    progress: bool = False,
+) -> Tensor:
+    """The noise x_T, shaped like x0, from which DDIM at eta = 0 comes back to about x0.
+
+    Walks the pairs (t, s) of `timestep_pairs` upwards, one network evaluation each. DDIM comes down
+    from t on the noise found in x_t; on the way up x_t is not known yet, and the noise found in x_s
+    stands in (at s = 0, for which there is no network, that of t = 1). The way back is exact where
+    the two agree, and the nearer to it the shorter the steps. x0 (n, ...) in [-1, 1], `label` int64
+    (n,); the other arguments and the errors are those of `sample_path`. Source: Song et al. (2021),
+    section 4.3 and equation 13.
+    """
+    _check_for_each("x0", x0, (len(x0), *model.shape))
+    _check_for_each("label", label, (len(x0),))
+    pairs = timestep_pairs(model.schedule.T, steps, spacing)
+    x = x0
+    with _in_eval_mode(model):
+        for t, s in tqdm(pairs[::-1], unit="step", disable=not progress):
+            at_t, at_s = filled_like(x, t), filled_like(x, s)
+            eps_hat = model.predict(x, at_s.clamp(min=1), label, clip).eps_hat
+            signal_t, sigma_t = signal_and_sigma(model.schedule, at_t, x)
+            signal_s, sigma_s = signal_and_sigma(model.schedule, at_s, x)
+            x = signal_t / signal_s * (x - sigma_s * eps_hat) + sigma_t * eps_hat
+    return x
+
+
 def filled_like(x_t: Tensor, t: int) -> Tensor:
     """The step index t, once for each example of x_t: int64 (B,)."""
     return torch.full((len(x_t),), t, dtype=torch.int64, device=x_t.device)

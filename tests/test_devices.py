@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from ddpm_tutorial import DDPM, DDPMConfig, TrainingConfig, UNetConfig, sample, sample_path, train
 from ddpm_tutorial import training as training_module
+from ddpm_tutorial.sampling import ddim_invert
 
 CUDA = torch.device("cuda:0")
 META = torch.device("meta")
@@ -142,6 +143,14 @@ def test_every_sampler_runs_on_the_meta_device(settings: dict, learned: bool, se
         assert x_t.shape == x0_hat.shape == (2, 1, 28, 28)
     images = sample(model, 2, steps=3, label=label, batch_size=1, **settings)
     assert (images.device, images.shape) == (META, (2, 1, 28, 28))
+
+
+def test_inversion_runs_on_the_meta_device() -> None:
+    model = tiny_model().to(META)
+    images = torch.zeros(2, 1, 28, 28, device=META)
+    with OneDevice():
+        x_T = ddim_invert(model, images, 3, label=torch.zeros(2, dtype=torch.int64, device=META))
+    assert (x_T.device, x_T.shape) == (META, (2, 1, 28, 28))
 
 
 def on_cuda(tensor: Tensor) -> bool:

@@ -20,7 +20,7 @@ from ddpm_tutorial import (
 )
 from ddpm_tutorial.exact import GaussianMixture
 from ddpm_tutorial.forward import eps_from_x0
-from ddpm_tutorial.sampling import ddim_path, ddpm_path, filled_like
+from ddpm_tutorial.sampling import ddim_invert, ddim_path, ddpm_path, filled_like
 
 T = 48
 SCHEDULES = {"linear": NoiseSchedule.linear(T, 1e-3, 0.3), "cosine": NoiseSchedule.cosine(T)}
@@ -491,3 +491,131 @@ def test_a_value_out_of_range_is_refused_with_a_remedy(settings: dict, message: 
 def test_a_batch_size_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_size = 0: it must be at least 1"):
         sample(wave(), 2, batch_size=0)
+
+
+# Up from the data, and down again.
+
+
+@given(
+    steps=st.integers(1, T),
+    spacing=st.sampled_from(["trailing", "quadratic"]),
+    schedule=st.sampled_from(sorted(SCHEDULES)),
+    seed=st.integers(0, 99),
+)
+def test_inversion_is_exact_where_the_noise_found_is_everywhere_the_same(
+    steps: int, spacing: str, schedule: str, seed: int
+) -> None:
+    x0, eps = torch.randn(2, 3, *SHAPE, generator=seeded(seed), dtype=torch.float64)
+    model = DDPM(lambda x_t, t: eps, SCHEDULES[schedule], "eps", shape=SHAPE)
+    settings = {"steps": steps, "clip": False, "spacing": spacing}
+    x_T = ddim_invert(model, x0, **settings)
+    alpha_bar = model.schedule.alpha_bar[T]
+    expected = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
+    torch.testing.assert_close(x_T, expected, rtol=1e-10, atol=1e-10)
+    path = ddim_path(
+        lambda x, t: model.predict(x, t, clip=False),
+        model,
+        x_T,
+        timestep_pairs(T, steps, spacing),
+        noise=lambda: pytest.fail("DDIM at eta = 0 drew noise"),
+        eta=0.0,
+    )
+    *_, (_, back, _) = path
+    # Coming back divides by sqrt(alpha_bar_T), which the cosine makes small.
+    scale = 1e-14 / float(alpha_bar.sqrt())
+    torch.testing.assert_close(back, x0, rtol=scale, atol=scale)
+
+
+@for_every_model
+@pytest.mark.parametrize("steps", [1, 3, 8, T])
+def test_inversion_against_diffusers(schedule: str, view: str, clip: bool, steps: int) -> None:
+    """Step by step; the guess is ours, since diffusers leaves to its caller where to take it."""
+    model = wave(schedule, view)
+    theirs = diffusers.DDIMInverseScheduler(
+        T,
+        trained_betas=model.schedule.beta[1:].numpy(),
+        prediction_type="epsilon",
+        clip_sample=False,
+        timestep_spacing="trailing",
+    )
+    theirs.set_timesteps(steps)
+    theirs.alphas_cumprod = torch.cumprod(1 - model.schedule.beta[1:], dim=0)
+    theirs.initial_alpha_cumprod = torch.tensor(1.0, dtype=torch.float64)
+    x0 = x = torch.randn(3, *SHAPE, generator=seeded(), dtype=torch.float64).clamp(-1, 1)
+    s = 0
+    for k in theirs.timesteps:
+        with torch.no_grad():
+            eps_hat = model.predict(x, filled_like(x, max(s, 1)), clip=clip).eps_hat
+        x, s = theirs.step(eps_hat, int(k), x).prev_sample, int(k) + 1
+    assert s == T
+    ours = ddim_invert(model, x0, steps, clip=clip)
+    torch.testing.assert_close(ours, x, rtol=1e-9, atol=1e-9)
+
+
+class ExactGuess(nn.Module):
+    """E[x_0 | x_t] of a mixture, in float64."""
+
+    def __init__(self, mixture: GaussianMixture) -> None:
+        super().__init__()
+        self.mixture = mixture
+        self.in_float64 = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.mixture.denoise(x_t, t)
+
+
+def test_with_the_exact_guess_inversion_keeps_the_quantile_ever_better() -> None:
+    """The curve from data to noise is known in one dimension: it keeps the quantile."""
+    schedule = NoiseSchedule.log_snr(800, 12.0, -12.0)
+    mixture = GaussianMixture(schedule, [0.3, 0.7], [-0.6, 0.5], [0.04, 0.09])
+    model = DDPM(ExactGuess(mixture), schedule, "x0", shape=(1,))
+
+    def quantile(x: Tensor, alpha_bar: float) -> Tensor:
+        spread = (alpha_bar * mixture.variances + 1 - alpha_bar).sqrt()
+        at = torch.special.ndtr((x - alpha_bar**0.5 * mixture.means) / spread)
+        return (mixture.weights * at).sum(-1)
+
+    x0 = torch.linspace(-1.2, 1.2, 25, dtype=torch.float64)[:, None]
+    errors, round_trips = [], []
+    for steps in (50, 100, 200, 400):
+        x_T = ddim_invert(model, x0, steps, clip=False)
+        found = quantile(x_T, float(schedule.alpha_bar[-1]))
+        errors.append(float((found - quantile(x0, 1.0)).abs().max()))
+        back = sample(model, 25, "ddim", steps, clip=False, x_T=x_T)
+        round_trips.append(float((back - x0).abs().max()))
+    for values in (errors, round_trips):
+        ratios = [coarse / fine for coarse, fine in itertools.pairwise(values)]
+        assert all(1.7 < ratio < 2.3 for ratio in ratios), values  # halved: first order
+    assert errors[-1] < 3e-3
+    assert round_trips[-1] < 3e-2
+
+
+def test_inversion_hands_the_labels_on_and_leaves_the_model_in_training_mode() -> None:
+    model = tiny_unet(num_classes=3, dropout=0.5)
+    x0 = torch.randn(2, *model.shape, generator=seeded())
+    ones, twos = torch.tensor([1, 1]), torch.tensor([2, 2])
+    expected = ddim_invert(model.eval(), x0, 3, label=ones)
+    model.train()
+    torch.testing.assert_close(ddim_invert(model, x0, 3, label=ones), expected)
+    assert model.training
+    assert (ddim_invert(model, x0, 3, label=twos) - expected).abs().max() > 1e-4
+    assert not expected.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("x0", "settings", "message"),
+    [
+        (torch.zeros(2, 1, 28, 28), {}, "x0 has shape (2, 1, 28, 28): give one for each of 2"),
+        (
+            torch.zeros(2, *SHAPE),
+            {"label": torch.zeros(3, dtype=torch.int64)},
+            "label has shape (3,)",
+        ),
+        (torch.zeros(2, *SHAPE), {"steps": 0}, f"steps = 0: choose between 1 and T = {T}"),
+        (torch.zeros(2, *SHAPE), {"spacing": "leading"}, 'spacing = "leading": choose'),
+    ],
+    ids=str,
+)
+def test_inversion_refuses_a_value_out_of_range(x0: Tensor, settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ddim_invert(wave(), x0, **settings)

@@ -1,0 +1,208 @@
+"""Chapter 9: the family that DDIM belongs to, its steps as steps of an ODE, and their inverse."""
+
+import numpy as np
+import pytest
+import torch
+from toys import number
+
+from ddpm_tutorial import DDPM, GaussianMixture, NoiseSchedule, q_posterior, q_sample
+from ddpm_tutorial.ddpm import Prediction
+from ddpm_tutorial.forward import eps_from_x0, posterior_variance
+from ddpm_tutorial.sampling import ddim_invert, ddim_path, dpm_solver_path
+
+SCHEDULE = NoiseSchedule.cosine(40)
+alpha_bar = SCHEDULE.alpha_bar
+sigma_bar = (1 - alpha_bar).sqrt()
+r = sigma_bar / alpha_bar.sqrt()
+log_snr = SCHEDULE.snr.log()
+t = torch.arange(4, 41)
+s = t - 3
+X0 = torch.linspace(-0.9, 0.8, 37).double()
+EPS = torch.linspace(2.1, -1.3, 37).double()
+X_T = q_sample(SCHEDULE, X0, t, EPS)
+START = torch.linspace(-2, 2.1, 8).double()[:, None]
+NOISE = torch.linspace(0.7, -1.9, 8).double()[:, None]
+
+
+def network(x_t, t):
+    """Some guess of the data."""
+    return torch.sin(x_t + t[:, None] / 9)
+
+
+def guess(x_t, t):
+    x0_hat = network(x_t, t)
+    return Prediction(x0_hat, eps_from_x0(SCHEDULE, x_t, t, x0_hat))
+
+
+def guess_at(x_t, t):
+    return guess(x_t, torch.full((len(x_t),), t))
+
+
+def walk(path, *arguments):
+    """All x_t on the path of a sampler, from START on."""
+    model = DDPM(network, SCHEDULE, predicts="x0", shape=(1,))
+    return [x_t for _, x_t, _ in path(guess, model, START, *arguments)]
+
+
+def quadrature(function, low, high):
+    """The integral of a smooth function."""
+    points, weights = (torch.tensor(a) for a in np.polynomial.legendre.leggauss(60))
+    half = (high - low) / 2
+    return half * (weights * function((high + low) / 2 + half * points)).sum()
+
+
+@pytest.mark.equation("eq-family-marginal")
+def test_every_member_of_the_family_has_the_same_marginals(claim):
+    """Once by the rules for normals that are added, once by draws."""
+    generator = torch.Generator().manual_seed(0)
+    for share in (0.0, 0.5, 1.0):  # of the largest sigma there is
+        sigma = share * sigma_bar[s]
+        slope = (1 - alpha_bar[s] - sigma.square()).clamp(min=0).sqrt() / sigma_bar[t]
+        shift = (alpha_bar[s].sqrt() - slope * alpha_bar[t].sqrt()) * X0
+        mean = slope * alpha_bar[t].sqrt() * X0 + shift
+        variance = slope.square() * (1 - alpha_bar[t]) + sigma.square()
+        printed = torch.stack([alpha_bar[s].sqrt() * X0, 1 - alpha_bar[s]])
+        claim.equal(torch.stack([mean, variance]), printed)
+        eps, z = torch.randn(2, 4000, 37, generator=generator, dtype=torch.float64)
+        draws = slope * q_sample(SCHEDULE, X0, t, eps) + shift + sigma * z
+        claim.mean(torch.stack([draws, (draws - mean).square()], dim=1), printed)
+
+
+@pytest.mark.equation("eq-eta-one", code=[q_posterior])
+def test_with_the_posterior_variance_the_family_is_the_posterior(claim):
+    variance = posterior_variance(SCHEDULE, t, s)
+    direction = (X_T - alpha_bar[t].sqrt() * X0) / (1 - alpha_bar[t]).sqrt()
+    printed = alpha_bar[s].sqrt() * X0 + (1 - alpha_bar[s] - variance).sqrt() * direction
+    mean, of_posterior = q_posterior(SCHEDULE, X0, X_T, t, s)
+    claim.equal(mean, printed)
+    claim.equal(of_posterior, variance)
+
+
+@pytest.mark.equation("eq-ddim-step", code=[ddim_path])
+def test_one_step_of_ddim(claim):
+    eta, t, s = 0.6, 31, 19
+    x0_hat, eps_hat, *_ = guess_at(START, t)
+    ratio = (1 - alpha_bar[s]) / (1 - alpha_bar[t])
+    sigma = eta * (ratio * (1 - alpha_bar[t] / alpha_bar[s])).sqrt()
+    printed = (
+        alpha_bar[s].sqrt() * x0_hat
+        + (1 - alpha_bar[s] - sigma.square()).sqrt() * eps_hat
+        + sigma * NOISE
+    )
+    claim.equal(walk(ddim_path, [(t, s)], lambda: NOISE, eta)[1], printed)
+
+
+@pytest.mark.equation("eq-ddim-euler")
+def test_ddim_is_a_step_of_eulers_method(claim):
+    pairs = [(40, 26), (26, 11), (11, 0)]
+    path = walk(ddim_path, pairs, lambda: NOISE, 0.0)
+    for (t, s), x_t, x_s in zip(pairs, path, path[1:], strict=False):
+        eps_hat = guess_at(x_t, t).eps_hat
+        printed = x_t / alpha_bar[t].sqrt() + (r[s] - r[t]) * eps_hat
+        claim.equal(x_s / alpha_bar[s].sqrt(), printed)
+
+
+@pytest.mark.equation("eq-ode-keeps-quantiles")
+def test_the_ode_moves_along_quantiles(claim):
+    """Where x_t = sqrt(alpha_bar) y has the quantile F(y, r), dy/dr = -(dF/dr) / (dF/dy)."""
+    mixture = GaussianMixture(SCHEDULE, [0.3, 0.7], [-0.6, 0.5], [0.04, 0.09])
+    y = torch.linspace(-3, 3, 37).double().requires_grad_()
+    noise = r[t].clone().requires_grad_()
+    spread = (mixture.variances + noise[:, None].square()).sqrt()
+    quantile = (mixture.weights * torch.special.ndtr((y[:, None] - mixture.means) / spread)).sum(1)
+    by_y, by_r = torch.autograd.grad(quantile.sum(), (y, noise))
+    y = y.detach()
+    x0_hat = mixture.denoise(alpha_bar[t].sqrt()[:, None] * y[:, None], t)[:, 0]
+    printed = (y - x0_hat) / r[t]
+    claim.equal(-by_r / by_y, printed)
+
+
+@pytest.mark.equation("eq-exact-solution")
+def test_exact_solution_by_variation_of_constants(claim):
+    """For normal data, where quantiles give the curve in closed form."""
+    mean, variance, t, s = 0.3, 0.25, 33, 9
+    x_t = number(-1.1)
+    y_t = x_t / alpha_bar[t].sqrt()
+
+    def y_at(noise):
+        return mean + (y_t - mean) * ((variance + noise**2) / (variance + r[t] ** 2)).sqrt()
+
+    def integrand(lam):
+        noise = torch.exp(-lam)
+        x0_hat = mean + variance / (variance + noise**2) * (y_at(noise) - mean)
+        return torch.exp(lam) * x0_hat
+
+    integral = quadrature(integrand, log_snr[t] / 2, log_snr[s] / 2)
+    printed = sigma_bar[s] / sigma_bar[t] * x_t + sigma_bar[s] * integral
+    claim.equal(alpha_bar[s].sqrt() * y_at(r[s]), printed)
+
+
+@pytest.mark.equation("eq-first-order")
+def test_with_a_constant_guess_the_solution_is_ddim(claim):
+    t, s = 31, 19
+    x0_hat = guess_at(START, t).x0_hat
+    h = (log_snr[s] - log_snr[t]) / 2
+    signal = alpha_bar[s].sqrt()
+    printed = sigma_bar[s] / sigma_bar[t] * START + signal * (1 - torch.exp(-h)) * x0_hat
+    claim.equal(walk(ddim_path, [(t, s)], lambda: NOISE, 0.0)[1], printed)
+    claim.equal(walk(dpm_solver_path, [(t, s)])[1], printed)
+
+
+@pytest.mark.equation("eq-line-integral")
+def test_integral_of_a_straight_line(claim):
+    t, s = 31, 19
+    D, slope = number(0.4), number(-0.7)
+    low, high = log_snr[t] / 2, log_snr[s] / 2
+    h = high - low
+    integral = quadrature(lambda lam: torch.exp(lam) * (D + slope * (lam - low)), low, high)
+    printed = alpha_bar[s].sqrt() * ((1 - torch.exp(-h)) * D + (h - 1 + torch.exp(-h)) * slope)
+    claim.equal(sigma_bar[s] * integral, printed)
+
+
+@pytest.mark.equation("eq-second-order", code=[dpm_solver_path])
+def test_steps_of_dpm_solver(claim):
+    """The second step; the first has no guess before it, and the last ends at its guess."""
+    u, t, s = 40, 31, 19
+    first, x_t, x_s, last = walk(dpm_solver_path, [(u, t), (t, s), (s, 0)])
+    before, x0_hat = guess_at(first, u).x0_hat, guess_at(x_t, t).x0_hat
+    h = (log_snr[s] - log_snr[t]) / 2
+    h_before = (log_snr[t] - log_snr[u]) / 2
+    target = x0_hat + h / (2 * h_before) * (x0_hat - before)
+    signal = alpha_bar[s].sqrt()
+    printed = sigma_bar[s] / sigma_bar[t] * x_t + signal * (1 - torch.exp(-h)) * target
+    claim.equal(x_s, printed)
+    claim.equal(x_t, walk(ddim_path, [(u, t)], lambda: NOISE, 0.0)[1])
+    claim.equal(last, guess_at(x_s, s).x0_hat)
+
+
+@pytest.mark.equation("eq-linear-shrinks")
+def test_a_mixture_of_two_noises_has_less_variance(claim):
+    w = torch.linspace(0.1, 0.9, 9).double()
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 20_000, 1, generator=generator, dtype=torch.float64)
+    printed = (1 - w) ** 2 + w**2
+    claim.mean(((1 - w) * a + w * b).square(), printed)
+
+
+@pytest.mark.equation("eq-slerp-norm")
+def test_spherical_interpolation_keeps_the_length(claim):
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 784, generator=generator, dtype=torch.float64)
+    b = b * a.norm() / b.norm()
+    theta = torch.arccos((a * b).sum() / a.norm() / b.norm())
+    w = torch.linspace(0, 1, 9).double()[:, None]
+    printed = (torch.sin((1 - w) * theta) * a + torch.sin(w * theta) * b) / torch.sin(theta)
+    claim.equal(a.norm().expand(9), printed.norm(dim=1))
+    claim.equal(printed[[0, -1]], torch.stack([a, b]))
+
+
+@pytest.mark.equation("eq-invert", code=[ddim_invert])
+def test_one_step_up(claim):
+    """From s to t on the noise found at s; and from the data, on that found at t = 1."""
+    model = DDPM(network, SCHEDULE, predicts="x0", shape=(1,))
+    x_s, s = START, 0
+    for t in (10, 20, 30, 40):
+        eps_hat = guess_at(x_s, max(s, 1)).eps_hat
+        printed = x_s / alpha_bar[s].sqrt() + (r[t] - r[s]) * eps_hat
+        x_s, s = alpha_bar[t].sqrt() * printed, t
+    claim.equal(ddim_invert(model, START, 4) / alpha_bar[40].sqrt(), printed)
