@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm_tutorial import cli, evaluation, files, load_bundled, load_model, sample
+from ddpm_tutorial import cli, evaluation, files, load_bundled, load_model
 from ddpm_tutorial.checkpoint import ASSETS, load_checkpoint
 from ddpm_tutorial.data import Digits
 from ddpm_tutorial.evaluation import measure_bound
@@ -457,7 +457,7 @@ def test_labels_from_training_to_sampling(tmp_path, capsys):
 
 def test_evaluate_tells_a_class_conditional_model_its_labels(tmp_path, monkeypatch):
     """Each test image its own, and 0..9 in turn to the samples."""
-    out, told = tmp_path / "run", {}
+    out, told, sample = tmp_path / "run", {}, cli.sample
     assert run("train", "--out", out, "--steps", 2, "--with-labels", *TINY) == 0
 
     def measure(model, images, *arguments, labels, **options):
