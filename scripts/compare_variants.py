@@ -19,12 +19,22 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from results import RESULTS, write_results
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ddpm_tutorial import DDPM, DDPMConfig, TrainingConfig, UNetConfig, load_mnist, sample, train
+from ddpm_tutorial import (
+    DDPM,
+    DDPMConfig,
+    TrainingConfig,
+    UNetConfig,
+    load_mnist,
+    q_sample,
+    sample,
+    train,
+)
 from ddpm_tutorial.checkpoint import load_classifier, load_model, save_model
 from ddpm_tutorial.classifier import classify
 from ddpm_tutorial.evaluation import frechet_distance, measure_bound
@@ -36,6 +46,7 @@ STEPS, BATCH = 1500, 32
 IMAGES, TERMS = 500, 30  # for the bound
 SAMPLES, SAMPLING_STEPS = 500, 50  # for the FID
 FEW = (10, 20, 50)  # ancestral steps
+PLACES = (2, 5, 10, 20, 50, 100, 200, 400, 700, 950)  # t at which the variance is looked at
 SHOWN = 12  # samples in a row of the sheet
 SMALL = UNetConfig(channels=(32, 64))
 LEARNED = dataclasses.replace(SMALL, learned_variance=True)
@@ -83,6 +94,21 @@ class Measure:
         """Frechet distance to all test images, of SAMPLES samples."""
         return frechet_distance(classify(self.classifier, images)[0], self.real)
 
+    def place(self, model: DDPM) -> dict[str, list[float]]:
+        """Where the learned variance lies between small (0) and large (1), by t, over pixels."""
+        found: dict[str, list[float]] = {"t": [], "low": [], "median": [], "high": []}
+        for step in PLACES:
+            generator = torch.Generator().manual_seed(SEED)
+            t = torch.full((len(self.images),), step)
+            eps = torch.randn(self.images.shape, generator=generator)
+            with torch.no_grad():
+                x_t = q_sample(model.schedule, self.images, t, eps)
+                fraction = model.predict(x_t, t).variance_fraction
+            found["t"].append(step)
+            for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
+                found[name].append(float(np.quantile(fraction.numpy(), share)))
+        return found
+
 
 def draw(model: DDPM, sampler: str, steps: int, variance: str | None = None) -> Tensor:
     """Samples from the same starting noise for each model."""
@@ -119,6 +145,7 @@ def measured(model: DDPM, measure: Measure) -> tuple[dict, Tensor]:
             )
             for variance in ("small", "large")
         }
+        figures["place"] = measure.place(model)
     return figures, images[:SHOWN]
 
 
