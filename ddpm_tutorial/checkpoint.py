@@ -18,7 +18,7 @@ from ddpm_tutorial.files import write_atomically
 from ddpm_tutorial.unet import UNetConfig
 
 ASSETS = Path(__file__).parent / "assets"
-PRETRAINED = ("mnist", "mnist-bound")
+PRETRAINED = ("mnist", "mnist-bound", "mnist-labels")
 
 
 class Checkpoint(NamedTuple):
@@ -119,7 +119,8 @@ def load_pretrained(name: str = "mnist") -> DDPM:
     """A model that ships with the package, in eval mode, on the CPU.
 
     "mnist" is the unconditional model that the book samples from, "mnist-bound" the one trained
-    for the bound. Raises ValueError for a name that is not there.
+    for the bound, "mnist-labels" the one that is told which digit to draw. Raises ValueError for a
+    name that is not there.
     """
     check_choice("name", name, PRETRAINED)
     return load_model(ASSETS / f"{name}.safetensors")

@@ -331,7 +331,8 @@ class Evaluate:
 
     The bound is that of N test images, with standard errors. Samples are compared with all test
     images by Frechet distance (FID) on the features of the digit classifier that ships with the
-    package, beside as many real images; by class; and with their nearest training images.
+    package, beside as many real images; by class; and with their nearest training images. A model
+    trained --with-labels is told the label of each test image, and to draw 0..9 in turn.
     """
 
     checkpoint: str
@@ -367,10 +368,9 @@ class Evaluate:
         if self.neighbours is not None and self.neighbours.suffix != ".png":
             raise ValueError(f'neighbours = "{self.neighbours}": the name must end in .png')
         model = _load(self.checkpoint)
-        if model.num_classes:
-            raise TutorialError("evaluate measures models without labels only, so far")
         train_images = load_mnist("train", self.data).images
-        test_images = load_mnist("test", self.data).images
+        test = load_mnist("test", self.data)
+        test_images = test.images
         most = min(len(test_images), len(train_images))
         n = min(2000, most) if self.n is None else self.n
         if not 2 <= n <= most:
@@ -400,9 +400,25 @@ class Evaluate:
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(test_images), generator=generator)[:n]
         # In float32 on every machine: bfloat16 would add its rounding to the bound.
-        bound = measure_bound(model, test_images[order.to(device)], generator, terms, progress=True)
+        bound = measure_bound(
+            model,
+            test_images[order.to(device)],
+            generator,
+            terms,
+            progress=True,
+            labels=test.labels[order].to(device) if model.num_classes else None,
+        )
+        label = _labels(model, count, None)
         with accelerator.autocast():
-            samples = sample(model, count, self.sampler, steps, generator=generator, progress=True)
+            samples = sample(
+                model,
+                count,
+                self.sampler,
+                steps,
+                generator=generator,
+                progress=True,
+                label=None if label is None else label.to(device),
+            )
         classifier = load_classifier().to(device)
         figures, nearest = measure_samples(
             samples, train_images, test_images, classifier, self.seed, progress=True

@@ -235,14 +235,14 @@ class DDPM(nn.Module):
         """Mean and log-variance of p(x_T) = N(0, I), shaped like x_T."""
         return torch.zeros_like(x_T), torch.zeros_like(x_T)
 
-    def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
+    def decoder_log_prob(self, x0: Tensor, x_1: Tensor, label: Tensor | None = None) -> Tensor:
         """Ln p(x_0 | x_1) of images on 256 levels, in nats, (B,).
 
         A Gaussian cut into 256 bins (Ho et al., 2020, equation 13), or the network's own
         distribution where it predicts levels. Takes one network evaluation.
         """
         t = torch.ones(len(x0), dtype=torch.int64, device=x0.device)
-        prediction = self.predict(x_1, t)
+        prediction = self.predict(x_1, t, label)
         return self._decoder_given(x0, prediction, *self.reverse_given(prediction, x_1, t))
 
     def _decoder_given(

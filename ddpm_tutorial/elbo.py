@@ -19,7 +19,9 @@ from ddpm_tutorial.schedule import NoiseSchedule
 class ReverseProcess(Protocol):
     """What the bound needs to know of a model; `DDPM` and the models of `exact` have it."""
 
-    schedule: NoiseSchedule
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule of q."""
 
     def p_reverse(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of p(x_{t-1} | x_t)."""
@@ -29,6 +31,35 @@ class ReverseProcess(Protocol):
 
     def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
         """Ln p(x_0 | x_1) in nats, (B,)."""
+
+
+@dataclass(frozen=True)
+class WithLabels:
+    """A class-conditional model that knows the label of each example: a `ReverseProcess`.
+
+    `labels` is int64 (B,), for the B examples whose bound is asked for. The bound is then one on
+    ln p(x_0 | label).
+    """
+
+    model: DDPM
+    labels: Tensor
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """That of the model."""
+        return self.model.schedule
+
+    def p_reverse(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of p(x_{t-1} | x_t, label)."""
+        return self.model.p_reverse(x_t, t, label=self.labels)
+
+    def prior(self, x_T: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of p(x_T), which does not depend on the label."""
+        return self.model.prior(x_T)
+
+    def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
+        """Ln p(x_0 | x_1, label) in nats, (B,)."""
+        return self.model.decoder_log_prob(x0, x_1, self.labels)
 
 
 @dataclass(frozen=True)
@@ -192,7 +223,7 @@ def _side_by_side(terms: list[Tensor], x0: Tensor) -> Tensor:
 
 def check_levels(model: ReverseProcess, x0: Tensor) -> None:
     """Raise ValueError if the model reads images and x0 is not on 256 levels."""
-    if isinstance(model, DDPM) and not is_on_256_levels(x0):
+    if isinstance(model, DDPM | WithLabels) and not is_on_256_levels(x0):
         raise ValueError(
             f"x0 (from {float(x0.min()):g} to {float(x0.max()):g}) is not on the 256 levels -1, "
             f"-1 + 2/255, ..., 1: the bound of resized, noisy or unscaled images means nothing"

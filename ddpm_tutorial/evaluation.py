@@ -10,8 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ddpm_tutorial.classifier import DigitClassifier, classify
+from ddpm_tutorial.ddpm import DDPM
 from ddpm_tutorial.elbo import (
     ReverseProcess,
+    WithLabels,
     check_levels,
     denoising_term,
     full_float32,
@@ -56,14 +58,16 @@ def measure_bound(
     terms_per_image: int | None = None,
     batch_size: int = 100,
     progress: bool = False,
+    labels: Tensor | None = None,
 ) -> BoundFigures:
     """The bound over images (N, 1, 28, 28), averaged, with standard errors.
 
     The denoising terms of an image are T - 1 in number. With `terms_per_image` = K, only K of
     them are measured: one t at random in each of K equal stretches of 2..T, so that each t is as
     likely as any other and (T - 1) / K times their sum has the right mean. None measures all.
-    Takes K + 1 network evaluations for each image. Raises ValueError for images that are not on
-    256 levels, or a number out of range.
+    Takes K + 1 network evaluations for each image. `labels` int64 (N,) for a class-conditional
+    `DDPM`: the bound is then that of each image given its label. Raises ValueError for images that
+    are not on 256 levels, a number out of range, or not one label for each image.
     """
     T = model.schedule.T
     count = T - 1 if terms_per_image is None else terms_per_image
@@ -72,18 +76,27 @@ def measure_bound(
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: it must be at least 1")
     check_levels(model, images)
+    if labels is not None and labels.shape != (len(images),):
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}: give one for each of the {len(images)} "
+            f"images"
+        )
 
     edges = [round(2 + (T - 1) * k / RANGES_OF_T) for k in range(RANGES_OF_T + 1)]
     ranges = [(low, high - 1) for low, high in itertools.pairwise(edges) if low < high]
     source = "cpu" if generator is None else generator.device
     rows: dict[str, list[Tensor]] = {"prior": [], "shares": [], "reconstruction": []}
     batches = images.split(batch_size)
+    models = [model] * len(batches)
+    if labels is not None:
+        assert isinstance(model, DDPM)  # nothing else takes a label
+        models = [WithLabels(model, batch) for batch in labels.split(batch_size)]
     with tqdm(total=len(batches) * (count + 1), unit="step", disable=not progress) as bar:
-        for x0 in batches:
-            rows["prior"].append(prior_term(model, x0))
+        for told, x0 in zip(models, batches, strict=True):
+            rows["prior"].append(prior_term(told, x0))
             first = torch.ones(len(x0), dtype=torch.int64, device=x0.device)
             x_1 = q_sample(model.schedule, x0, first, standard_normal(x0.shape, x0, generator))
-            rows["reconstruction"].append(-model.decoder_log_prob(x0, x_1))
+            rows["reconstruction"].append(-told.decoder_log_prob(x0, x_1))
             bar.update()
             shares = x0.new_zeros(len(x0), len(ranges))
             for stretch in range(count):
@@ -91,7 +104,7 @@ def measure_bound(
                 t = 2 + ((stretch + u) * ((T - 1) / count)).floor().long().clamp(max=T - 2)
                 t = t.to(x0.device)
                 eps = standard_normal(x0.shape, x0, generator)
-                term = (T - 1) / count * denoising_term(model, x0, t, eps)
+                term = (T - 1) / count * denoising_term(told, x0, t, eps)
                 for column, (low, high) in enumerate(ranges):
                     shares[:, column] += torch.where((low <= t) & (t <= high), term, 0)
                 bar.update()

@@ -15,7 +15,13 @@ from ddpm_tutorial import (
     sample,
     save_model,
 )
-from ddpm_tutorial.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ddpm_tutorial.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_classifier,
+    save_checkpoint,
+)
+from ddpm_tutorial.classifier import classify
 
 CONFIG = DDPMConfig(
     schedule="linear",
@@ -153,6 +159,21 @@ def test_the_shipped_model_draws():
     assert (images.amax((1, 2, 3)) > 0.5).all()
 
 
+def test_the_shipped_model_with_labels_draws_the_digits_asked_for():
+    model, label = load_pretrained("mnist-labels"), torch.arange(20) % 10
+    images = sample(
+        model,
+        20,
+        "ddim",
+        steps=10,
+        label=label,
+        guidance=1.0,
+        generator=torch.Generator().manual_seed(0),
+    )
+    _, probabilities = classify(load_classifier(), images)
+    assert (probabilities.argmax(1) == label).sum() >= 19
+
+
 def test_the_shipped_models_say_how_they_were_made():
     runs = {
         name: load_checkpoint(checkpoint.ASSETS / f"{name}.safetensors").details["run"]
@@ -167,6 +188,11 @@ def test_the_shipped_models_say_how_they_were_made():
     settings = runs["mnist-bound"]["settings"]
     assert f"--steps {settings['steps']} --schedule {settings['schedule']} --predicts" in readme
     assert settings["predicts"] == "levels"
+    settings = runs["mnist-labels"]["settings"]
+    command = f"--steps {settings['steps']} --batch-size {settings['batch_size']} --with-labels"
+    assert f"{command} --ema-decay {settings['ema_decay']}" in readme
+    assert settings["with_labels"]
+    assert runs["mnist-labels"]["step"] == settings["steps"]
 
 
 def test_the_classifier_is_no_diffusion_model():

@@ -541,8 +541,31 @@ def test_labels_from_training_to_sampling(tmp_path, capsys):
     network = load_model(model)
     assert cli._labels(network, 12, None).tolist() == [*range(10), 0, 1]
     assert cli._labels(network, 3, 7).tolist() == [7, 7, 7]
-    refused_evaluation = refused(capsys, "evaluate", "--checkpoint", model, "--n", 1)
-    assert "without labels only" in refused_evaluation
+
+
+def test_evaluate_tells_a_class_conditional_model_its_labels(tmp_path, monkeypatch):
+    """Each test image its own, and 0..9 in turn to the samples."""
+    out, told, sample = tmp_path / "run", {}, cli.sample
+    assert run("train", "--out", out, "--steps", 2, "--with-labels", *TINY) == 0
+
+    def measure(model, images, *arguments, labels, **options):
+        told["bound"] = images, labels
+        return measure_bound(model, images, *arguments, labels=labels, **options)
+
+    def draw(*arguments, label, **options):
+        told["samples"] = label
+        return sample(*arguments, label=label, **options)
+
+    monkeypatch.setattr(cli, "measure_bound", measure)
+    monkeypatch.setattr(cli, "sample", draw)
+    base = ["evaluate", "--checkpoint", out / "model.safetensors", "--steps", 2, "--terms", 2]
+    assert run(*base, "--n", 20, "--samples", 12) == 0
+    images, labels = told["bound"]
+    test = fifty("test")
+    for image, label in zip(images, labels, strict=True):
+        (index,) = (test.images == image).flatten(1).all(1).nonzero()[:, 0].tolist()
+        assert label == test.labels[index]
+    assert told["samples"].tolist() == [*range(10), 0, 1]
 
 
 def test_guidance_and_the_options_of_training_arrive(tmp_path, capsys, monkeypatch):

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddpm_tutorial import NoiseSchedule, load_bundled
+from ddpm_tutorial import DDPM, NoiseSchedule, load_bundled
 from ddpm_tutorial import evaluation as evaluation_module
 from ddpm_tutorial.checkpoint import load_classifier
 from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.elbo import elbo_terms
+from ddpm_tutorial.elbo import WithLabels, elbo_terms
 from ddpm_tutorial.evaluation import (
     _compare_distances,
     frechet_distance,
@@ -121,6 +121,44 @@ def test_all_numbers_are_drawn_from_the_generator():
 
 def test_as_many_terms_as_there_are_is_all_of_them():
     assert measure_bound(MODEL, X0, seeded(), 49) == measure_bound(MODEL, X0, seeded())
+
+
+def labelled_model():
+    """A model whose answer, and so its bound, depends on the label."""
+
+    def network(x_t, t, label):
+        return torch.zeros_like(x_t) + label[:, None, None, None] / 4
+
+    return DDPM(network, NoiseSchedule.cosine(20), predicts="x0", shape=(1, 2, 2))
+
+
+def test_the_bound_given_labels_is_that_of_each_image_with_its_own():
+    """Against one model for each image, whose network holds the label as a constant."""
+    images = load_bundled("test").images[:7, :, 12:14, 12:14].double()
+    labels = torch.tensor([0, 3, 1, 0, 2, 1, 3])
+    model = labelled_model()
+    expected = []  # this network's answer does not depend on x_t, and so no noise matters
+    for image, label in zip(images, labels, strict=True):
+        alone = DDPM(
+            lambda x_t, t, label=label: torch.zeros_like(x_t) + label / 4,
+            model.schedule,
+            predicts="x0",
+            shape=(1, 2, 2),
+        )
+        expected.append(elbo_terms(alone, image[None], seeded()).bits_per_dim())
+    figures = measure_bound(model, images, seeded(), batch_size=3, labels=labels)
+    assert figures.total.mean == pytest.approx(float(torch.cat(expected).mean()), rel=1e-9)
+    terms = elbo_terms(WithLabels(model, labels), images, seeded())
+    torch.testing.assert_close(terms.bits_per_dim(), torch.cat(expected), rtol=1e-9, atol=0)
+
+
+def test_labels_that_do_not_fit_are_refused():
+    images = load_bundled("test").images[:7, :, 12:14, 12:14]
+    with pytest.raises(ValueError, match=r"shape \(6,\): give one for each of the 7 images"):
+        measure_bound(labelled_model(), images, labels=torch.zeros(6, dtype=torch.int64))
+    grey = images + 0.001
+    with pytest.raises(ValueError, match="256 levels"):
+        elbo_terms(WithLabels(labelled_model(), torch.zeros(7, dtype=torch.int64)), grey)
 
 
 def test_the_largest_random_number_stays_within_the_last_step(known_terms, monkeypatch):

@@ -1,0 +1,248 @@
+"""Chapter 12: guidance, the learned variance, and the weights of min-SNR."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toys import log_normal, nodes_of_normal, number
+
+from ddpm_tutorial import DDPM, GaussianMixture, NoiseSchedule, kl_normal, q_posterior, q_sample
+from ddpm_tutorial.ddpm import VARIATIONAL_WEIGHT
+from ddpm_tutorial.forward import posterior_variance, v_from_x0_and_eps, x0_from_eps
+
+SCHEDULE = NoiseSchedule.cosine(40)
+alpha_bar, beta, snr = SCHEDULE.alpha_bar, SCHEDULE.beta, SCHEDULE.snr
+t = torch.arange(2, 41)
+X_T = torch.linspace(-1.2, 1.6, 39).double()[:, None]
+WEIGHTS, MEANS, VARIANCES = [0.3, 0.5, 0.2], [-0.8, 0.3, 0.9], [0.2, 0.1, 0.3]
+ALL = GaussianMixture(SCHEDULE, WEIGHTS, MEANS, VARIANCES)
+CLASSES = [GaussianMixture(SCHEDULE, [1.0], [m], [v]) for m, v in zip(MEANS, VARIANCES)]  # noqa: B905
+NULL = len(CLASSES)
+w = number(1.5)
+
+
+def answer(x_t, t, label):
+    """The best x0_hat for each row, given its label; the null token tells it nothing."""
+    answers = torch.stack([model.denoise(x_t, t) for model in [*CLASSES, ALL]])
+    return answers[label, torch.arange(len(label))]
+
+
+class Labelled(DDPM):
+    """A model of the mixture that knows its classes."""
+
+    num_classes = NULL
+
+
+MODEL = Labelled(answer, SCHEDULE, predicts="x0", shape=(1,))
+LABEL = torch.arange(39) % 3
+
+
+def eps_given(label):
+    """The noise that the model sees in X_T, told the label of each row."""
+    return MODEL.predict(X_T, t, label, clip=False).eps_hat
+
+
+EPS_Y, EPS_NULL = eps_given(LABEL), eps_given(torch.full((39,), NULL))
+SIGMA = (1 - alpha_bar[t]).sqrt()[:, None]
+
+
+def slope(log_density, x=X_T):
+    """The derivative of a log-density, by torch."""
+    x = x.clone().requires_grad_()
+    (found,) = torch.autograd.grad(log_density(x).sum(), x)
+    return found
+
+
+def log_q(x):
+    """Ln q(x_t)."""
+    return ALL.log_prob(x, t)
+
+
+def log_q_given_y(x):
+    """Ln q(x_t | y), with the label of each row."""
+    each = torch.stack([model.log_prob(x, t) for model in CLASSES])
+    return each[LABEL, torch.arange(39)]
+
+
+def log_classifier(x):
+    """Ln q(y | x_t), by Bayes' rule."""
+    return torch.tensor(WEIGHTS).double().log()[LABEL] + log_q_given_y(x) - log_q(x)
+
+
+@pytest.mark.equation("eq-implicit-classifier")
+def test_two_answers_are_the_slope_of_a_classifier(claim):
+    printed = (EPS_NULL - EPS_Y) / SIGMA
+    claim.equal(slope(log_classifier), printed)
+
+
+@pytest.mark.equation("eq-guided-score", code=[DDPM._run_network])
+def test_guidance_is_the_score_of_a_tilted_density(claim):
+    """Of q(x_t) q(y | x_t)^(1 + w); at w = 0, of q(x_t | y)."""
+    printed = -((1 + w) * EPS_Y - w * EPS_NULL) / SIGMA
+    claim.equal(slope(lambda x: log_q(x) + (1 + w) * log_classifier(x)), printed)
+    guided = MODEL.predict(X_T, t, LABEL, clip=False, guidance=1.5)
+    claim.equal(-guided.eps_hat / SIGMA, printed)
+    told = MODEL.predict(X_T, t, LABEL, clip=False)
+    claim.equal(-told.eps_hat / SIGMA, slope(log_q_given_y))
+
+
+@pytest.mark.equation("eq-guided-views")
+def test_the_combination_is_the_same_in_every_view(claim):
+    """What the combined noise says of x_0 and v; and a network of each view, guided."""
+    eps = (1 + w) * EPS_Y - w * EPS_NULL
+    x0 = x0_from_eps(SCHEDULE, X_T, t, eps)
+    x0_y, x0_null = (x0_from_eps(SCHEDULE, X_T, t, seen) for seen in (EPS_Y, EPS_NULL))
+    v_y, v_null = (
+        v_from_x0_and_eps(SCHEDULE, t, *seen) for seen in ((x0_y, EPS_Y), (x0_null, EPS_NULL))
+    )
+    printed = (1 + w) * x0_y - w * x0_null
+    claim.equal(x0, printed)
+    printed = (1 + w) * v_y - w * v_null
+    claim.equal(v_from_x0_and_eps(SCHEDULE, t, x0, eps), printed)
+    answers = {"eps": (EPS_Y, EPS_NULL), "x0": (x0_y, x0_null), "v": (v_y, v_null)}
+    for view, (told, untold) in answers.items():
+        both = torch.cat([told, untold])  # in the order in which guidance asks
+        model = Labelled(lambda x_t, t, label, a=both: a, SCHEDULE, predicts=view, shape=(1,))
+        guided = model.predict(X_T, t, LABEL, clip=False, guidance=1.5)
+        claim.equal(guided.x0_hat, x0)
+
+
+@pytest.mark.equation("eq-guided-variance")
+def test_the_guided_process_ends_narrower_than_the_tilted_data(claim):
+    """Data N(0, 1), a label that is a measurement with noise of variance r.
+
+    The left side integrates the probability-flow ODE from alpha_bar = 0 to 1, by Gauss-Legendre:
+    d ln(standard deviation) / d alpha_bar is the slope of (x + guided score) / (2 alpha_bar).
+    """
+    nodes, weights = (torch.tensor(a) for a in np.polynomial.legendre.leggauss(100))
+    a, weights = (nodes + 1) / 2, weights / 2
+    for r, w in [(0.5, 0.0), (0.5, 1.0), (0.2, 3.0), (2.0, 1.5)]:
+        r, w = number(r), number(w)
+
+        def log_tilted(x, r=r, w=w):
+            label_given_x = log_normal(number(0.4), a.sqrt() * x, r + 1 - a)
+            return log_normal(x, number(0.0), number(1.0)) + (1 + w) * label_given_x
+
+        x = torch.full((100,), 0.7).double().requires_grad_()
+        (score,) = torch.autograd.grad(log_tilted(x).sum(), x, create_graph=True)
+        (stretch,) = torch.autograd.grad((x + score).sum(), x)
+        guided = torch.exp(2 * (weights * stretch / (2 * a)).sum())
+        printed = (r / (1 + r)) ** (1 + w)
+        claim.equal(guided, printed)
+        tilted = 1 / (1 + (1 + w) / r)  # precisions add
+        if w > 0:
+            claim.at_least(tilted, printed)
+
+
+@pytest.mark.equation("eq-reverse-variance")
+def test_the_variance_of_the_true_reverse_step_of_normal_data(claim):
+    """By conditioning the pair (x_{t-1}, x_t); between the small and the large variance."""
+    for V in (0.05, 0.5, 0.9):
+        before = alpha_bar[t - 1] * V + 1 - alpha_bar[t - 1]
+        after = alpha_bar[t] * V + 1 - alpha_bar[t]
+        across = SCHEDULE.alpha[t].sqrt() * before
+        printed = (1 - alpha_bar[t - 1] * (1 - V)) / (1 - alpha_bar[t] * (1 - V)) * beta[t]
+        claim.equal(before - across**2 / after, printed)
+        mean, log_variance = GaussianMixture(SCHEDULE, [1.0], [0.0], [V]).p_reverse(X_T, t)
+        claim.equal(log_variance.exp()[:, 0], printed)
+        claim.equal(mean[:, 0], across / after * X_T[:, 0])
+        claim.at_least(beta[t], printed)
+        claim.at_least(printed, posterior_variance(SCHEDULE, t))
+
+
+class Free(nn.Module):
+    """A network whose output is its weights: (39, 2, 1), a guess and a place on the scale."""
+
+    def __init__(self):
+        super().__init__()
+        values = torch.linspace(-0.9, 0.8, 78).double().view(39, 2, 1)
+        self.output = nn.Parameter(values)
+
+    def forward(self, x_t, t):
+        return self.output[t - 2]  # the first row is that of t = 2
+
+
+def learned():
+    """A model with a free guess and a free variance at each t, and its place on the scale."""
+    model = DDPM(Free(), SCHEDULE, predicts="x0", variance="learned", shape=(1, 1))
+    return model, (model.network.output[:, 1] + 1) / 2
+
+
+@pytest.mark.equation("eq-learned-variance", code=[DDPM._run_network])
+def test_the_learned_variance_lies_between_on_a_log_scale(claim):
+    model, nu = learned()
+    small, large = posterior_variance(SCHEDULE, t)[:, None], beta[t][:, None]
+    printed = nu * large.log() + (1 - nu) * small.log()
+    claim.equal((large**nu * small ** (1 - nu)).log().detach(), printed.detach())
+    mean, log_variance = model.p_reverse(X_T[:, None], t, clip=False)
+    claim.equal(log_variance[:, 0].detach(), printed.detach())
+    x0_hat = model.network.output[:, :1]
+    claim.equal(mean.detach(), q_posterior(SCHEDULE, x0_hat, X_T[:, None], t)[0].detach())
+
+
+@pytest.mark.equation("eq-variance-gradient")
+def test_what_moves_the_learned_variance(claim):
+    """The slope of the divergence, by torch; and of the package's loss, which must agree.
+
+    The guess must feel L_simple alone.
+    """
+    model, nu = learned()
+    x0 = torch.linspace(0.9, -0.7, 39).double().view(39, 1, 1)
+    eps = torch.linspace(-1.1, 1.6, 39).double().view(39, 1, 1)
+    x_t = q_sample(SCHEDULE, x0, t, eps)
+    small, large = posterior_variance(SCHEDULE, t)[:, None], beta[t][:, None]
+    mean_tilde, _ = q_posterior(SCHEDULE, x0, x_t, t)
+    mean, log_variance = model.p_reverse(x_t, t, clip=False)
+    mean_tilde, mean, variance = mean_tilde[:, 0], mean[:, 0], log_variance[:, 0].exp()
+    printed = torch.log(large / small) / 2 * (1 - (small + (mean_tilde - mean) ** 2) / variance)
+    kl = kl_normal(mean_tilde, small.log(), mean, nu * large.log() + (1 - nu) * small.log())
+    (by_torch,) = torch.autograd.grad(kl.sum(), nu, retain_graph=True)
+    claim.equal(by_torch, printed.detach())
+
+    loss = model(x0, t, eps)
+    (of_output,) = torch.autograd.grad(loss.total.sum(), model.network.output)
+    factor = VARIATIONAL_WEIGHT * SCHEDULE.T / 2  # nu = (output + 1) / 2, and one entry
+    claim.equal(of_output[:, 1], (factor * printed).detach())
+    guess = model.network.output[:, 0].detach()
+    claim.equal(of_output[:, 0], 2 * (guess - x0[:, 0]))
+
+
+@pytest.mark.equation("eq-best-variance")
+def test_the_variance_that_the_bound_asks_for(claim):
+    """The averaged divergence, of a mean that misses by a normal amount.
+
+    Its slope in the precision is half of: `printed` less the variance. So any precision tells.
+    """
+    small, zero = posterior_variance(SCHEDULE, t[:5])[:, None], torch.zeros(5, 1).double()
+    for bias, spread in [(0.02, 0.003), (-0.1, 0.01)]:
+        missed, weights = nodes_of_normal(number(bias), number(spread))
+        printed = small[:, 0] + weights @ missed**2
+
+        def average(variance, missed=missed, weights=weights):
+            return kl_normal(zero, small.log(), zero + missed, variance.log()[:, None]) @ weights
+
+        precision = torch.full((5,), 30.0).double().requires_grad_()
+        (slope,) = torch.autograd.grad(average(1 / precision).sum(), precision)
+        claim.equal(2 * slope + 1 / precision.detach(), printed)
+        for other in (0.9 * printed, 1.1 * printed):
+            claim.at_least(average(other), average(printed))
+
+
+@pytest.mark.equation("eq-min-snr", code=[DDPM._min_snr_weight])
+def test_min_snr_is_one_loss_in_three_views(claim):
+    gamma = 5.0
+    x0, x0_hat = torch.linspace(-0.9, 0.8, 39).double(), torch.linspace(0.7, -0.4, 39).double()
+    eps = torch.linspace(2.1, -1.3, 39).double()
+    x_t = q_sample(SCHEDULE, x0, t, eps)
+    signal, sigma = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
+    eps_hat = (x_t - signal * x0_hat) / sigma
+    v, v_hat = signal * eps - sigma * x0, signal * eps_hat - sigma * x0_hat
+    left = snr[t].clamp(max=gamma) * (x0 - x0_hat) ** 2
+    printed = torch.clamp(gamma / snr[t], max=1) * (eps - eps_hat) ** 2
+    claim.equal(left, printed)
+    printed = torch.clamp(snr[t], max=gamma) / (snr[t] + 1) * (v - v_hat) ** 2
+    claim.equal(left, printed)
+    for view, output in [("eps", eps_hat), ("x0", x0_hat), ("v", v_hat)]:
+        network = lambda x_t, t, answer=output[:, None]: answer  # noqa: E731
+        model = DDPM(network, SCHEDULE, predicts=view, shape=(1,), min_snr=gamma)
+        claim.equal(model(x0[:, None], t, eps[:, None]).total, left)
