@@ -51,7 +51,8 @@ def langevin_step(x: Tensor, slope: Tensor, step: float | Tensor, z: Tensor) -> 
     `z` is standard normal, shaped like x; `step` > 0 has the unit of a variance. Source: Roberts
     and Tweedie (1996), section 1.4.1, with h = 2 step.
     """
-    return x + step * slope + (2 * torch.as_tensor(step)).sqrt() * z
+    step = torch.as_tensor(step, dtype=x.dtype, device=x.device)
+    return x + step * slope + (2 * step).sqrt() * z
 
 
 @torch.no_grad()
