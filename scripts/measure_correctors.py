@@ -46,11 +46,6 @@ RUNS = [
     ("ddim", 0, 49),
     ("ddim", 0.3, 49),
     ("langevin", 0.5, 49),
-    ("ddpm", 0, 99),
-    ("ddpm", 0.3, 99),
-    ("ddim", 0, 99),
-    ("ddim", 0.3, 99),
-    ("langevin", 0.5, 99),
 ]
 VAE_STEPS, TOY_STEPS = 600, 2000
 # The toy of the chapter: weights, means and variances.
