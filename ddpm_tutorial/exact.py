@@ -53,6 +53,14 @@ class GaussianMixture:
         """E[x_0 | x_t], shaped like x_t: the best x0_hat there is."""
         return self._x0_moments(x_t, t)[0]
 
+    def score(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The gradient of ln q(x_t) with respect to x_t, shaped like x_t; t int64 (B,), 0..T."""
+        responsibilities = self._component_log_probs(x_t, t).softmax(-1)
+        x = x_t[..., None].double()
+        alpha_bar = match(self.schedule.alpha_bar_at(t), x)
+        spread = alpha_bar * self.variances + 1 - alpha_bar
+        return (responsibilities * (alpha_bar.sqrt() * self.means - x) / spread).sum(-1)
+
     def p_reverse(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of x_{t-1} given x_t.
 

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "ddpm_tutorial").glob("[a-z]*.py"))
 # From the bottom up; a module may import what stands before it.
 ORDER = ["errors", "files", "machine", "gaussian", "schedule", "forward", "exact", "unet", "ddpm"]
-ORDER += ["classifier", "elbo", "vae", "sampling", "training", "evaluation", "data", "checkpoint"]
-ORDER += ["plotting", "cli"]
+ORDER += ["classifier", "elbo", "vae", "sampling", "score", "training", "evaluation", "data"]
+ORDER += ["checkpoint", "plotting", "cli"]
 MATHS = {"gaussian", "schedule", "forward", "exact"}
 
 

@@ -1,0 +1,268 @@
+"""The score, the gradient of ln q(x_t), and what it is good for: Markov chains and an ODE.
+
+Langevin dynamics (plain, adjusted, annealed), Langevin steps as correctors of a sampler, and the
+probability flow, side by side. A chain is a generator: it yields its state after every step.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ddpm_tutorial.ddpm import DDPM
+from ddpm_tutorial.exact import GaussianMixture
+from ddpm_tutorial.forward import eps_from_x0, q_posterior, signal_and_sigma, standard_normal
+from ddpm_tutorial.gaussian import normal_log_prob
+from ddpm_tutorial.sampling import Path, _in_eval_mode, filled_like
+from ddpm_tutorial.schedule import NoiseSchedule, timestep_pairs
+
+Model = DDPM | GaussianMixture
+
+
+def score(model: Model, x_t: Tensor, t: Tensor) -> Tensor:
+    """The gradient of ln q(x_t) with respect to x_t, per unit of x_t, shaped like x_t (B, ...).
+
+    Exact for a `GaussianMixture`, with t int64 (B,) in 0..T. For a `DDPM` it is what the guess of
+    the noise says, -eps_hat / sqrt(1 - alpha_bar_t), for t in 1..T; the guess is not clipped.
+    Source: Song et al. (2021, SDE), section 3.2; Vincent (2011).
+    """
+    if isinstance(model, GaussianMixture):
+        return model.score(x_t, t)
+    _, sigma = signal_and_sigma(model.schedule, t, x_t)
+    with _in_eval_mode(model):
+        eps_hat = model.predict(x_t, t, clip=False).eps_hat
+    return -eps_hat / sigma
+
+
+def tweedie(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, score_at_x_t: Tensor) -> Tensor:
+    """E[x_0 | x_t] from the score at x_t, shaped like x_t (B, ...); t int64 (B,) in 0..T.
+
+    Source: Robbins (1956), in the form of Efron (2011), equation 1.4.
+    """
+    signal, sigma = signal_and_sigma(schedule, t, x_t)
+    return (x_t + sigma.square() * score_at_x_t) / signal
+
+
+def langevin_step(x: Tensor, slope: Tensor, step: float | Tensor, z: Tensor) -> Tensor:
+    """One step of Langevin dynamics from x, where `slope` is the gradient of the log-density.
+
+    `z` is standard normal, shaped like x; `step` > 0 has the unit of a variance. Source: Roberts
+    and Tweedie (1996), section 1.4.1, with h = 2 step.
+    """
+    step = torch.as_tensor(step, dtype=x.dtype, device=x.device)
+    return x + step * slope + (2 * step).sqrt() * z
+
+
+@torch.no_grad()
+def langevin(
+    slope: Callable[[Tensor], Tensor],
+    x: Tensor,
+    step: float,
+    steps: int,
+    generator: torch.Generator | None = None,
+) -> Iterator[Tensor]:
+    """Unadjusted Langevin dynamics of B chains that start at x (B, ...).
+
+    `slope(x)` is the gradient of the log-density that is aimed at. Its draws are those of another
+    density, by an error that grows with `step`. Yields x after each of `steps` steps.
+    """
+    for _ in range(steps):
+        x = langevin_step(x, slope(x), step, standard_normal(x.shape, x, generator))
+        yield x
+
+
+def acceptance_probability(
+    x: Tensor, y: Tensor, at_x: tuple[Tensor, Tensor], at_y: tuple[Tensor, Tensor], step: float
+) -> Tensor:
+    """The probability to accept a Langevin step from x to y, both (B, ...); returns (B,).
+
+    `at_x` and `at_y` hold the log-density (B,), up to a constant, and its gradient (B, ...).
+    Source: Roberts and Tweedie (1996), section 1.4.2.
+    """
+    forth = (y - x - step * at_x[1]).square().flatten(1).sum(1)
+    back = (x - y - step * at_y[1]).square().flatten(1).sum(1)
+    log_ratio = at_y[0] - at_x[0] + (forth - back) / (4 * step)
+    return log_ratio.exp().clamp(max=1)
+
+
+@torch.no_grad()
+def metropolis_adjusted_langevin(
+    log_prob: Callable[[Tensor], Tensor],
+    x: Tensor,
+    step: float,
+    steps: int,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Langevin dynamics that keeps exactly the density it is aimed at (MALA), B chains from x.
+
+    `log_prob(x)` (B,) is the log-density up to a constant, from differentiable operations. Yields
+    x (B, ...) and whether each chain moved, bool (B,), after each step. Source: Roberts and Tweedie
+    (1996), section 1.4.2.
+    """
+    at_x = _with_gradient(log_prob, x)
+    for _ in range(steps):
+        y = langevin_step(x, at_x[1], step, standard_normal(x.shape, x, generator))
+        at_y = _with_gradient(log_prob, y)
+        source = x.device if generator is None else generator.device
+        u = torch.rand(len(x), generator=generator, device=source, dtype=x.dtype).to(x.device)
+        moved = u < acceptance_probability(x, y, at_x, at_y, step)
+        x = torch.where(_beside(moved, x), y, x)
+        at_x = (
+            torch.where(moved, at_y[0], at_x[0]),
+            torch.where(_beside(moved, x), at_y[1], at_x[1]),
+        )
+        yield x, moved
+
+
+@torch.no_grad()
+def annealed_langevin(
+    model: Model,
+    x_T: Tensor,
+    pairs: list[tuple[int, int]],
+    relative_step: float,
+    steps: int = 1,
+    generator: torch.Generator | None = None,
+) -> Path:
+    """Langevin dynamics at one noise level after another, from x_T (B, ...) down to x_0.
+
+    At each t of `pairs` (see `timestep_pairs`) it takes `steps` steps of relative_step times
+    1 - alpha_bar_t, the variance of the noise. From the last level it goes to x_0 by Tweedie's
+    formula. Yields (t, x_t, x0_hat) before each evaluation but the last, and (0, x_0, x_0).
+    Source: Song and Ermon (2019), algorithm 1, with the last step of Jolicoeur-Martineau et al.
+    (2021); it takes len(pairs) * steps + 1 network evaluations.
+    """
+    x_t = x_T
+    for t, _ in pairs:
+        at_t = filled_like(x_t, t)
+        for _ in range(steps):
+            slope = score(model, x_t, at_t)
+            yield t, x_t, tweedie(model.schedule, x_t, at_t, slope)
+            x_t = _correct(model.schedule, x_t, at_t, slope, relative_step, generator)
+    x_t = tweedie(model.schedule, x_t, at_t, score(model, x_t, at_t))
+    yield 0, x_t, x_t
+
+
+@torch.no_grad()
+def predictor_corrector_path(
+    model: Model,
+    x_T: Tensor,
+    pairs: list[tuple[int, int]],
+    predictor: Literal["ddpm", "ddim"],
+    relative_step: float,
+    corrections: int = 1,
+    generator: torch.Generator | None = None,
+    clip: bool = True,
+) -> Path:
+    """A sampler's step from t to s, then `corrections` Langevin steps at s, from x_T (B, ...).
+
+    The predictor is ancestral sampling with the small variance, or deterministic DDIM. The steps of
+    the corrector have the size relative_step * (1 - alpha_bar_s), and at s = 0 there are none: in
+    all len(pairs) + corrections * (len(pairs) - 1) network evaluations. `clip` cuts the
+    predictor's x0_hat of a DDPM to [-1, 1]. Yields (t, x_t, x0_hat) before each step of the
+    predictor, last (0, x_0, x_0). Source: Song et al. (2021, SDE), algorithms 1 and 5, where the
+    relative step is 2 r^2.
+    """
+    x_t = x_T
+    for t, s in pairs:
+        at_t, at_s = filled_like(x_t, t), filled_like(x_t, s)
+        x0_hat, eps_hat = _guesses(model, x_t, at_t, clip)
+        yield t, x_t, x0_hat
+        if predictor == "ddim":
+            signal, sigma = signal_and_sigma(model.schedule, at_s, x_t)
+            x_t = signal * x0_hat + sigma * eps_hat
+        else:
+            mean, variance = q_posterior(model.schedule, x0_hat, x_t, at_t, at_s)
+            noise = standard_normal(x_t.shape, x_t, generator) if s > 0 else 0
+            x_t = mean + variance.sqrt() * noise
+        for _ in range(corrections if s > 0 else 0):
+            slope = score(model, x_t, at_s)
+            x_t = _correct(model.schedule, x_t, at_s, slope, relative_step, generator)
+    yield 0, x_t, x_t
+
+
+@torch.no_grad()
+def probability_flow(model: Model, x: Tensor, times: list[int]) -> Tensor:
+    """Follow the probability flow by DDIM steps from x at times[0] to times[-1], up or down.
+
+    x is (B, ...), the times lie in 0..T. At t = 0, where a DDPM knows no score, the noise is read
+    off at t = 1. Up and down again ends near x, the nearer the more steps there are; takes
+    len(times) - 1 network evaluations. Source: Song et al. (2021, DDIM), section 4.3.
+    """
+    for t, s in pairwise(times):
+        at_t, at_s = filled_like(x, max(t, 1)), filled_like(x, s)
+        x0_hat, eps_hat = _guesses(model, x, at_t, clip=False)
+        if t == 0:
+            x0_hat = x
+        signal, sigma = signal_and_sigma(model.schedule, at_s, x)
+        x = signal * x0_hat + sigma * eps_hat
+    return x
+
+
+def probability_flow_log_prob(model: GaussianMixture, x0: Tensor, steps: int) -> Tensor:
+    """Ln p(x_0) in nats, (B,), of the density that the probability flow makes of N(0, I).
+
+    The flow is followed from x0 (B, ...) up to T by Heun's rule, in `steps` steps of two scores
+    each, and its divergence added up: exact but for the steps. The divergence takes one backward
+    pass for each entry of an example. Source: Song et al. (2021, SDE), equation 39; Chen et al.
+    (2018), equation 8.
+    """
+    log_alpha_bar = model.schedule.alpha_bar.log()
+    x, gained = x0.double(), torch.zeros(len(x0), dtype=torch.float64)
+    for t, s in reversed(timestep_pairs(model.schedule.T, steps)):
+        h = 0.5 * (log_alpha_bar[s] - log_alpha_bar[t])
+        velocity, divergence = _flow(model, x, filled_like(x, s))
+        velocity_then, divergence_then = _flow(model, x + h * velocity, filled_like(x, t))
+        x = x + h * (velocity + velocity_then) / 2
+        gained = gained + h * (divergence + divergence_then) / 2
+    mean, log_variance = model.prior(x)
+    return normal_log_prob(x, mean, log_variance).flatten(1).sum(1) + gained
+
+
+def _flow(model: GaussianMixture, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Velocity of the probability flow, per unit of -ln(alpha_bar) / 2, and its divergence."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        velocity = -(x + model.score(x, t))
+        entries = velocity.flatten(1).unbind(1)
+        rows = [torch.autograd.grad(v.sum(), x, retain_graph=True)[0].flatten(1) for v in entries]
+    divergence = sum((row[:, i] for i, row in enumerate(rows)), torch.zeros(len(x)).double())
+    return velocity.detach(), divergence
+
+
+def _guesses(model: Model, x_t: Tensor, t: Tensor, clip: bool) -> tuple[Tensor, Tensor]:
+    """x0_hat and eps_hat at x_t, t in 1..T."""
+    if isinstance(model, GaussianMixture):
+        x0_hat = model.denoise(x_t, t)
+        return x0_hat, eps_from_x0(model.schedule, x_t, t, x0_hat)
+    with _in_eval_mode(model):
+        x0_hat, eps_hat, *_ = model.predict(x_t, t, clip=clip)
+    return x0_hat, eps_hat
+
+
+def _correct(
+    schedule: NoiseSchedule,
+    x_t: Tensor,
+    t: Tensor,
+    slope: Tensor,
+    relative_step: float,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """One Langevin step at noise level t, in proportion to the variance of the noise."""
+    _, sigma = signal_and_sigma(schedule, t, x_t)
+    noise = standard_normal(x_t.shape, x_t, generator)
+    return langevin_step(x_t, slope, relative_step * sigma.square(), noise)
+
+
+def _with_gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = log_prob(x)
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+    return value.detach(), gradient
+
+
+def _beside(values: Tensor, x: Tensor) -> Tensor:
+    """`values` (B,) with as many dimensions as x."""
+    return values.view(-1, *[1] * (x.ndim - 1))
