@@ -141,7 +141,7 @@ def sample_path(
     pairs = timestep_pairs(model.schedule.T, steps, spacing)
 
     def predict(x_t: Tensor, t: Tensor) -> Prediction:
-        with _in_eval_mode(model):
+        with in_eval_mode(model):
             return model.predict(x_t, t, label, clip, guidance)
 
     def noise() -> Tensor:
@@ -233,7 +233,7 @@ def ddim_invert(
     _check_for_each("label", label, (len(x0),))
     pairs = timestep_pairs(model.schedule.T, steps, spacing)
     x = x0
-    with _in_eval_mode(model):
+    with in_eval_mode(model):
         for t, s in tqdm(pairs[::-1], unit="step", disable=not progress):
             at_t, at_s = filled_like(x, t), filled_like(x, s)
             eps_hat = model.predict(x, at_s.clamp(min=1), label, clip).eps_hat
@@ -266,7 +266,7 @@ def _check_guidance(guidance: float, model: DDPM, label: Tensor | None) -> None:
 
 
 @contextmanager
-def _in_eval_mode(model: DDPM) -> Iterator[None]:
+def in_eval_mode(model: DDPM) -> Iterator[None]:
     """Dropout off for one call; whoever trains the model finds it in training mode again."""
     was_training = model.training
     if was_training:

@@ -5,7 +5,6 @@ probability flow, side by side. A chain is a generator: it yields its state afte
 """
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -15,7 +14,7 @@ from ddpm_tutorial.ddpm import DDPM
 from ddpm_tutorial.exact import GaussianMixture
 from ddpm_tutorial.forward import eps_from_x0, q_posterior, signal_and_sigma, standard_normal
 from ddpm_tutorial.gaussian import normal_log_prob
-from ddpm_tutorial.sampling import Path, _in_eval_mode, filled_like
+from ddpm_tutorial.sampling import Path, filled_like, in_eval_mode
 from ddpm_tutorial.schedule import NoiseSchedule, timestep_pairs
 
 Model = DDPM | GaussianMixture
@@ -31,7 +30,7 @@ def score(model: Model, x_t: Tensor, t: Tensor) -> Tensor:
     if isinstance(model, GaussianMixture):
         return model.score(x_t, t)
     _, sigma = signal_and_sigma(model.schedule, t, x_t)
-    with _in_eval_mode(model):
+    with in_eval_mode(model):
         eps_hat = model.predict(x_t, t, clip=False).eps_hat
     return -eps_hat / sigma
 
@@ -182,24 +181,6 @@ def predictor_corrector_path(
     yield 0, x_t, x_t
 
 
-@torch.no_grad()
-def probability_flow(model: Model, x: Tensor, times: list[int]) -> Tensor:
-    """Follow the probability flow by DDIM steps from x at times[0] to times[-1], up or down.
-
-    x is (B, ...), the times lie in 0..T. At t = 0, where a DDPM knows no score, the noise is read
-    off at t = 1. Up and down again ends near x, the nearer the more steps there are; takes
-    len(times) - 1 network evaluations. Source: Song et al. (2021, DDIM), section 4.3.
-    """
-    for t, s in pairwise(times):
-        at_t, at_s = filled_like(x, max(t, 1)), filled_like(x, s)
-        x0_hat, eps_hat = _guesses(model, x, at_t, clip=False)
-        if t == 0:
-            x0_hat = x
-        signal, sigma = signal_and_sigma(model.schedule, at_s, x)
-        x = signal * x0_hat + sigma * eps_hat
-    return x
-
-
 def probability_flow_log_prob(model: GaussianMixture, x0: Tensor, steps: int) -> Tensor:
     """Ln p(x_0) in nats, (B,), of the density that the probability flow makes of N(0, I).
 
@@ -236,7 +217,7 @@ def _guesses(model: Model, x_t: Tensor, t: Tensor, clip: bool) -> tuple[Tensor, 
     if isinstance(model, GaussianMixture):
         x0_hat = model.denoise(x_t, t)
         return x0_hat, eps_from_x0(model.schedule, x_t, t, x0_hat)
-    with _in_eval_mode(model):
+    with in_eval_mode(model):
         x0_hat, eps_hat, *_ = model.predict(x_t, t, clip=clip)
     return x0_hat, eps_hat
 
