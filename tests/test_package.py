@@ -14,7 +14,18 @@ import ddpm_tutorial
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "ddpm_tutorial").glob("[a-z]*.py"))
 # From the bottom up; a module may import what stands before it.
-ORDER = ["errors", "files", "machine", "gaussian", "schedule", "forward", "exact", "unet", "ddpm"]
+ORDER = [
+    "errors",
+    "files",
+    "machine",
+    "gaussian",
+    "schedule",
+    "forward",
+    "exact",
+    "unet",
+    "cost",
+    "ddpm",
+]
 ORDER += ["classifier", "elbo", "vae", "sampling", "training", "evaluation", "data", "checkpoint"]
 ORDER += ["plotting", "cli"]
 MATHS = {"gaussian", "schedule", "forward", "exact"}
