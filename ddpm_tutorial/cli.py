@@ -23,7 +23,7 @@ from ddpm_tutorial.checkpoint import (
     load_pretrained,
     save_checkpoint,
 )
-from ddpm_tutorial.data import load_bundled, load_mnist, to_bytes
+from ddpm_tutorial.data import Dataset, load_bundled, load_mnist, to_bytes
 from ddpm_tutorial.ddpm import DDPM, DDPMConfig, Predicts
 from ddpm_tutorial.errors import TutorialError
 from ddpm_tutorial.evaluation import (
@@ -58,7 +58,7 @@ NOT_SETTINGS = {"out", "data", "resume", "save_every", "sample_every"}
 
 @dataclass
 class Train:
-    """Train a model on MNIST.
+    """Train a model on MNIST, or on Fashion-MNIST.
 
     Writes OUT/model.safetensors (the averaged weights, to sample from), OUT/state.safetensors
     (to go on with --resume), OUT/log.csv (loss, gradient norm, learning rate and seconds of each
@@ -72,8 +72,10 @@ class Train:
     minutes: float | None = None
     """Train for this long."""
     data: Path | None = None
-    """Folder with MNIST in torchvision's layout. By default: $DDPM_TUTORIAL_DATA, else your cache
-    folder, else a download, else the 5,000 digits that ship with the package."""
+    """Folder with the data set in torchvision's layout. By default: $DDPM_TUTORIAL_DATA, else your
+    cache folder, else a download, else, for MNIST, the 5,000 digits that ship with the package."""
+    dataset: Dataset = "mnist"
+    """What to learn: digits, or the clothes of Fashion-MNIST."""
     resume: bool = False
     """Go on with the run in OUT from where it was last saved, with the settings it had."""
     save_every: int = 250
@@ -100,7 +102,7 @@ class Train:
     channels: tuple[int, ...] = (48, 96)
     """Width of the network at each resolution, finest first."""
     with_labels: bool = False
-    """Tell the network which digit it is to draw."""
+    """Tell the network which digit, or which kind of clothes, it is to draw."""
     label_dropout: float = 0.1
     """How often it is told nothing instead, so that sample can --guidance, in [0, 1]."""
     learned_variance: bool = False
@@ -119,7 +121,7 @@ class Train:
         if self.steps is None and self.minutes is None:
             self.steps = 5000
         model_config, training_config = self._configs()
-        digits = load_mnist("train", self.data)
+        digits = load_mnist("train", self.data, self.dataset)
         torch.manual_seed(self.seed)
         model = model_config.build()
         accelerator = make_accelerator()

@@ -111,6 +111,19 @@ class NoiseSchedule:
         before = torch.cat([torch.ones(1, dtype=torch.float64), signal[:-1]])
         return cls._from_steps(1 - signal / before)
 
+    def shifted(self, factor: float) -> "NoiseSchedule":
+        """The schedule whose signal-to-noise ratio is that of this one divided by factor^2.
+
+        For images `factor` times as large on each side: averaged back to the old size, they then
+        carry as much noise at each t as this schedule gives. Raises ValueError unless factor > 0.
+        Source: Hoogeboom et al. (2023), section 3.1.
+        """
+        if not 0 < factor < math.inf:
+            raise ValueError(f"factor = {factor}: it must be greater than 0, and finite")
+        # 1 - alpha_bar'[t] / alpha_bar'[t - 1], with no difference of two numbers near 1.
+        beta = factor**2 * self.beta / (self.alpha_bar + factor**2 * (1 - self.alpha_bar))
+        return self._from_steps(beta[1:])
+
     @classmethod
     def _from_signal(
         cls, T: int, signal: Callable[[float], float], beta_max: float

@@ -200,12 +200,18 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = max(1, width // self.head_width)
-        while width % self.heads:
-            self.heads -= 1
+        self.heads = self.heads_of(width)
         self.norm = GroupNorm(8, width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.output = zero_init(nn.Linear(width, width))
+
+    @classmethod
+    def heads_of(cls, width: int) -> int:
+        """How many heads share `width` channels: about 24 channels each, all the same."""
+        heads = max(1, width // cls.head_width)
+        while width % heads:
+            heads -= 1
+        return heads
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps x (B, width, H, W) to the same shape."""

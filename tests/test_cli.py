@@ -31,7 +31,7 @@ def run(*arguments):
     return 0
 
 
-def fifty(split, root=None):
+def fifty(split, root=None, dataset="mnist"):
     return Digits(*(part[:50] for part in load_bundled(split)))
 
 
@@ -524,9 +524,33 @@ def test_a_command_that_cannot_be_read_names_the_option(tmp_path, capsys, argume
 def test_data_that_are_not_finite_are_refused(tmp_path, capsys, monkeypatch):
     digits = fifty("train")
     digits.images[3, 0, 5, 5] = float("nan")
-    monkeypatch.setattr(cli, "load_mnist", lambda split, root: digits)
+    monkeypatch.setattr(cli, "load_mnist", lambda *_: digits)
     message = refused(capsys, "train", "--out", tmp_path / "run", "--steps", 3, *TINY)
     assert "the data run from nan to nan" in message
+
+
+def test_fashion_mnist_by_one_argument(tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def clothes(split, root, dataset):
+        asked.append(dataset)
+        return fifty(split)
+
+    monkeypatch.setattr(cli, "load_mnist", clothes)
+    out = tmp_path / "run"
+    clothes_run = ["train", "--out", out, "--steps", 2, "--dataset", "fashion-mnist", *TINY]
+    assert run(*clothes_run) == 0
+    settings = load_checkpoint(out / "model.safetensors").details["settings"]
+    assert settings["dataset"] == "fashion-mnist"
+    capsys.readouterr()
+    # A run goes on with its own data set.
+    assert run("train", "--out", out, "--resume") == 0
+    assert asked == ["fashion-mnist"] * 2
+    message = refused(capsys, "train", "--out", out, "--resume", "--dataset", "mnist")
+    assert "--dataset: the run" in message
+    assert "has fashion-mnist, not mnist" in message
+    run("train", "--out", tmp_path / "digits", "--steps", 1, *TINY)
+    assert asked[-1] == "mnist"
 
 
 def test_labels_from_training_to_sampling(tmp_path, capsys):
@@ -644,7 +668,7 @@ import sys
 import torch
 from ddpm_tutorial import cli, load_bundled
 torch.set_num_threads(1)
-cli.load_mnist = lambda split, root=None: load_bundled(split)
+cli.load_mnist = lambda split, *_: load_bundled(split)
 cli.main()
 """
 

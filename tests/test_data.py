@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 import torchvision
 
 from ddpm_tutorial import TutorialError, data, load_bundled, load_mnist
-from ddpm_tutorial.data import from_bytes, to_bytes
+from ddpm_tutorial.data import SOURCES, File, from_bytes, to_bytes
 from ddpm_tutorial.gaussian import is_on_256_levels
 
 RNG = np.random.default_rng(0)
@@ -19,27 +20,35 @@ CONTENT = {
 }
 
 
-def write_layout(root):
-    raw = Path(root) / "MNIST" / "raw"
+PACKED = {f"{name}.gz": gzip.compress(content[::-1]) for name, content in CONTENT.items()}
+
+
+def write_layout(root, folder="MNIST", content=CONTENT):
+    raw = Path(root) / folder / "raw"
     raw.mkdir(parents=True)
-    for name, content in CONTENT.items():
-        (raw / name).write_bytes(content)
+    for name, text in content.items():
+        (raw / name).write_bytes(text)
     return raw
+
+
+def write_clothes(root):
+    """Made-up files in the place of Fashion-MNIST, packed: those of CONTENT, turned around."""
+    return write_layout(root, "FashionMNIST", PACKED)
 
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    """A tiny stand-in for MNIST, an empty cache folder, and no folder named by the user."""
-
-    def entry(name):
-        return name, len(CONTENT[name]), hashlib.sha256(CONTENT[name]).hexdigest()
-
-    names = list(CONTENT)
-    files = {
-        "train": (entry(names[0]), entry(names[1])),
-        "test": (entry(names[2]), entry(names[3])),
-    }
-    monkeypatch.setattr(data, "FILES", files)
+    """Tiny stand-ins for the data sets, an empty cache folder, and no folder named by the user."""
+    for name, content in {"mnist": CONTENT, "fashion-mnist": PACKED}.items():
+        entries = [
+            File(file, len(text), hashlib.new(algorithm, text).hexdigest(), written)
+            for file, text in content.items()
+            for algorithm, written in [
+                ("sha256", "SHA-256") if content is CONTENT else ("md5", "MD5")
+            ]
+        ]
+        files = {"train": tuple(entries[:2]), "test": tuple(entries[2:])}
+        monkeypatch.setitem(data.SOURCES, name, data.SOURCES[name]._replace(files=files))
     folder = tmp_path / "cache"
     monkeypatch.setattr(data.platformdirs, "user_cache_dir", lambda name: str(folder))
     monkeypatch.delenv(data.DATA_VARIABLE, raising=False)
@@ -47,20 +56,20 @@ def cache(monkeypatch, tmp_path):
     return folder
 
 
-def set_download(monkeypatch, action):
+def set_download(monkeypatch, action, name="MNIST"):
     calls = []
 
     def download(root, download):
         calls.append(root)
         return action(root)
 
-    monkeypatch.setattr(torchvision.datasets, "MNIST", download)
+    monkeypatch.setattr(torchvision.datasets, name, download)
     return calls
 
 
 def no_network(root):
     (Path(root) / "MNIST").mkdir()  # torchvision leaves such things behind
-    raise RuntimeError("Error downloading")
+    raise RuntimeError("Error downloading the file.")
 
 
 def check_train(digits):
@@ -203,6 +212,92 @@ def test_with_no_network_the_bundled_digits_stand_in_and_say_so_once(cache, monk
     assert said.count("5,000 real MNIST digits") == 1
     assert said.count("\n") == 1
     assert not list(cache.iterdir())
+
+
+# Fashion-MNIST
+
+
+def check_clothes(digits):
+    """The first 8 bytes of the labels and 16 of the images are the header."""
+    levels, labels = (
+        CONTENT[f"train-{n}"][::-1] for n in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    levels = np.frombuffer(levels[16:], np.uint8).reshape(3, 1, 28, 28)
+    assert torch.equal(to_bytes(digits.images), torch.tensor(levels))
+    assert digits.labels.tolist() == list(labels[8:])
+
+
+def test_fashion_mnist_is_read_from_its_own_folder(cache, tmp_path, monkeypatch):
+    set_download(monkeypatch, no_network, "FashionMNIST")
+    write_layout(tmp_path)
+    write_clothes(tmp_path)
+    check_clothes(load_mnist("train", tmp_path, "fashion-mnist"))
+    check_train(load_mnist("train", tmp_path))
+    monkeypatch.setenv(data.DATA_VARIABLE, str(tmp_path))
+    check_clothes(load_mnist("train", dataset="fashion-mnist"))
+    assert len(load_mnist("test", dataset="fashion-mnist").images) == 2
+
+
+def test_fashion_mnist_is_downloaded_into_the_cache(cache, monkeypatch):
+    digits = set_download(monkeypatch, write_layout)
+    calls = set_download(monkeypatch, write_clothes, "FashionMNIST")
+    for _ in range(2):
+        check_clothes(load_mnist("train", dataset="fashion-mnist"))
+    assert len(calls) == 1
+    assert not digits
+    check_train(load_mnist("train"))
+    assert sorted(path.name for path in cache.iterdir()) == ["FashionMNIST", "MNIST"]
+
+
+def test_with_no_network_nothing_stands_in_for_fashion_mnist(cache, monkeypatch, capsys):
+    def nothing(root):
+        (Path(root) / "FashionMNIST").mkdir()
+        raise RuntimeError("Error downloading the file.")
+
+    set_download(monkeypatch, nothing, "FashionMNIST")
+    with pytest.raises(
+        TutorialError,
+        match=r"Fashion-MNIST could not be downloaded, and none of it ships .*Error downloading "
+        r"the file\. Try again .*FashionMNIST/raw/train-images-idx3-ubyte\.gz",
+    ):
+        load_mnist("train", dataset="fashion-mnist")
+    assert not capsys.readouterr().err
+    assert not list(cache.iterdir())
+
+
+def test_a_damaged_file_of_fashion_mnist_is_named(cache, tmp_path, monkeypatch):
+    calls = set_download(monkeypatch, write_clothes, "FashionMNIST")
+    name = "train-images-idx3-ubyte.gz"
+    bad = bytes([PACKED[name][-1] ^ 1])
+    for root, reason in ((tmp_path / "mine", "Copy it again"), (cache, "removed")):
+        path = write_clothes(root) / name
+        path.write_bytes(PACKED[name][:-1] + bad)
+        with pytest.raises(TutorialError, match=f"{name} is .*MD5.* not that of Fashion.*{reason}"):
+            load_mnist("train", None if root == cache else root, "fashion-mnist")
+    check_clothes(load_mnist("train", dataset="fashion-mnist"))
+    assert len(calls) == 1
+    (write_clothes(tmp_path / "short") / name).write_bytes(PACKED[name][:-1])
+    with pytest.raises(TutorialError, match=r"bytes and should have"):
+        load_mnist("train", tmp_path / "short", "fashion-mnist")
+
+
+def test_a_folder_without_fashion_mnist_is_an_error(cache, tmp_path):
+    write_layout(tmp_path)
+    with pytest.raises(
+        TutorialError,
+        match=r"FashionMNIST/raw/train-images-idx3-ubyte\.gz does not exist.*with Fashion-MNIST in",
+    ):
+        load_mnist("train", tmp_path, "fashion-mnist")
+
+
+def test_the_checksums_of_fashion_mnist_are_those_of_torchvision():
+    files = [file for pair in SOURCES["fashion-mnist"].files.values() for file in pair]
+    assert [(f.name, f.digest) for f in files] == torchvision.datasets.FashionMNIST.resources
+
+
+def test_an_unknown_data_set_is_refused():
+    with pytest.raises(ValueError, match=r'"cifar".*mnist, fashion-mnist'):
+        load_mnist("train", dataset="cifar")
 
 
 def test_an_unknown_split_is_refused():

@@ -14,9 +14,9 @@ import ddpm_tutorial
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "ddpm_tutorial").glob("[a-z]*.py"))
 # From the bottom up; a module may import what stands before it.
-ORDER = ["errors", "files", "machine", "gaussian", "schedule", "forward", "exact", "unet", "ddpm"]
-ORDER += ["classifier", "elbo", "vae", "sampling", "score", "training", "evaluation", "data"]
-ORDER += ["checkpoint", "plotting", "cli"]
+ORDER = ["errors", "files", "machine", "gaussian", "schedule", "forward", "exact", "unet", "cost"]
+ORDER += ["ddpm", "classifier", "elbo", "vae", "sampling", "score", "training", "evaluation"]
+ORDER += ["data", "checkpoint", "plotting", "cli"]
 MATHS = {"gaussian", "schedule", "forward", "exact"}
 
 

@@ -79,9 +79,23 @@ def test_look_up():
             schedule.alpha_bar_at(torch.tensor([1, wrong]))
 
 
+@given(st.sampled_from(sorted(BUILDERS)), st.integers(1, 1200), st.floats(0.1, 30))
+def test_a_shift_divides_the_signal_to_noise_ratio(name, T, factor):
+    schedule = BUILDERS[name](T)
+    shifted = schedule.shifted(factor)
+    assert shifted.T == T
+    # 1e-9: the ratio ends on 1 - alpha_bar, which has lost digits where it is small.
+    expected = schedule.snr[1:] / factor**2
+    np.testing.assert_allclose(shifted.snr[1:], expected, rtol=1e-9)
+    np.testing.assert_allclose(shifted.shifted(1 / factor).beta, schedule.beta, rtol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("build", "named"),
     [
+        (lambda: NoiseSchedule.cosine(10).shifted(0), "factor = 0"),
+        (lambda: NoiseSchedule.cosine(10).shifted(-2), "factor = -2"),
+        (lambda: NoiseSchedule.cosine(10).shifted(math.inf), "factor = inf"),
         (lambda: NoiseSchedule.linear(0), "T = 0"),
         (lambda: NoiseSchedule.cosine(0), "T = 0"),
         (lambda: NoiseSchedule.linear(10, beta_1=0.0), "beta_1 = 0.0"),
