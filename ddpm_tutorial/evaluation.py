@@ -281,12 +281,17 @@ def _share_within_reach(queries: Tensor, members: Tensor, k: int, batch_size: in
     """The share of queries (M, D) in at least one of the balls around members (N, D)."""
     radii = []
     for start in range(0, len(members), batch_size):
-        distance = torch.cdist(members[start : start + batch_size], members)
+        distance = _distances(members[start : start + batch_size], members)
         distance.diagonal(start).fill_(torch.inf)  # a member is no neighbour of its own
         radii.append(distance.kthvalue(k, dim=1).values)
     radius = torch.cat(radii)
-    inside = [(torch.cdist(batch, members) <= radius).any(1) for batch in queries.split(batch_size)]
+    inside = [(_distances(batch, members) <= radius).any(1) for batch in queries.split(batch_size)]
     return float(torch.cat(inside).double().mean())
+
+
+def _distances(one: Tensor, other: Tensor) -> Tensor:
+    # Not by way of a matrix product: it would give copies of a member a distance above 0.
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def nearest_neighbours(
