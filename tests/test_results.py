@@ -231,6 +231,7 @@ def test_what_is_not_measured_yet_is_left_out(report, folder):
     page = report.render()
     assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [
         "The shipped model `mnist`",
+        "The shipped model `mnist-labels`",
         "Speed",
     ]
     assert "mnist-bound" not in report.table_of_models()
