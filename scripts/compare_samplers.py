@@ -13,12 +13,11 @@ again with the same settings and the same weights. With --only, two calls can sh
 
 import argparse
 import hashlib
-import json
 import time
 from typing import Any
 
 import torch
-from results import RESULTS, write_results
+from results import figures_so_far, write_results
 from torch import Tensor
 from tqdm import tqdm
 
@@ -58,7 +57,7 @@ def main() -> None:
         "precision": precision,
         "seed": SEED,
     }
-    figures = measured(settings)
+    figures = figures_so_far(NAME, settings)
     classifier = load_classifier()
     features, probabilities = classify(classifier, test, progress=True)
     if "real" not in figures:
@@ -71,7 +70,7 @@ def main() -> None:
     # The cheap ones of every sampler first.
     wanted = [(steps, name) for steps in EVALUATIONS for name in arguments.only]
     for steps, name in tqdm(wanted, unit="setting"):
-        if str(steps) in measured(settings).get(name, {}):
+        if str(steps) in figures_so_far(NAME, settings).get(name, {}):
             continue
         started = time.monotonic()
         with accelerator.autocast():
@@ -88,24 +87,14 @@ def main() -> None:
         images = images.float().cpu()
         found_features, found_probabilities = classify(classifier, images)
         # Read again: another call may have written in the meantime.
-        figures = measured(settings)
+        figures = figures_so_far(NAME, settings)
         figures.setdefault(name, {})[str(steps)] = {
             "fid": frechet_distance(found_features, features),
             "confidence": float(found_probabilities.amax(1).mean()),
             "seconds": round(time.monotonic() - started, 1),
         }
         save(figures, precision)
-    save(measured(settings), precision)
-
-
-def measured(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the results file holds, if it was measured with these settings."""
-    path = RESULTS / f"{NAME}.json"
-    if path.exists():
-        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
-        if figures["settings"] == settings:
-            return figures
-    return {"settings": settings}
+    save(figures_so_far(NAME, settings), precision)
 
 
 def measure_floor(train: Tensor, reference_features: Tensor) -> dict[str, float]:

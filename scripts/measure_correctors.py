@@ -16,14 +16,13 @@ settings it goes on from there.
 
 import argparse
 import functools
-import json
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from results import RESULTS, write_results
+from results import figures_so_far, write_results
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 from tqdm import tqdm
@@ -92,12 +91,12 @@ def main() -> None:
         }
 
     def measure(name: str, part: Callable[[], dict[str, Any]]) -> None:
-        if name not in measured_before(settings):
+        if name not in figures_so_far(NAME, settings):
             started = time.monotonic()
             found = part()
             found["seconds"] = round(time.monotonic() - started, 1)
             # Read again: another call may have written in the meantime.
-            figures = measured_before(settings) | {name: found}
+            figures = figures_so_far(NAME, settings) | {name: found}
             seconds = sum(v["seconds"] for v in figures.values() if "seconds" in v)
             write_results(
                 NAME, figures, seed=SEED, started=time.monotonic() - seconds, precision=precision
@@ -119,16 +118,6 @@ def main() -> None:
         measure(name, run)
         if name == "langevin-0.5-49":
             measure("round_trip", lambda: measure_round_trips(model, test, accelerator))
-
-
-def measured_before(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the results file holds, if it was measured with these settings."""
-    path = RESULTS / f"{NAME}.json"
-    if path.exists():
-        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
-        if figures["settings"] == settings:
-            return figures
-    return {"settings": settings}
 
 
 def path_of(

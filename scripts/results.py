@@ -21,9 +21,15 @@ RESULTS = Path(__file__).parent.parent / "book" / "results"
 def write_results(
     name: str, figures: dict[str, Any], *, seed: int, started: float, precision: str = "float32"
 ) -> None:
-    """Write book/results/NAME.json; `started` is what time.monotonic() gave at the start."""
+    """Write book/results/NAME.json; `started` is what time.monotonic() gave at the start.
+
+    The command is kept without the folder of the data: where it lies differs from reader to reader.
+    """
+    words = list(sys.argv[1:])
+    if "--data" in words:
+        words[words.index("--data") + 1] = "FOLDER_WITH_MNIST"
     record = {
-        "command": shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": shlex.join(["python", f"scripts/{Path(sys.argv[0]).name}", *words]),
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
         "precision": precision,
@@ -32,3 +38,13 @@ def write_results(
         "figures": figures,
     }
     write_atomically(RESULTS / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+
+
+def figures_so_far(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The figures of book/results/NAME.json, if they were measured with these settings."""
+    path = RESULTS / f"{name}.json"
+    if path.exists():
+        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
+        if figures["settings"] == settings:
+            return figures
+    return {"settings": settings}

@@ -75,6 +75,7 @@ def test_a_results_file_says_how_it_was_made(path):
     program, script = record["command"].split()[:2]
     assert program == "python"
     assert (ROOT / script).is_file()
+    assert not re.search(r"(^|[\s'=])[/~]", record["command"]), "a folder of one machine"
     assert record["seconds"] > 0
     assert record["measured_on"].keys() >= {"cpu", "threads", "torch", "python"}
     assert isinstance(record["seed"], int)
