@@ -138,18 +138,18 @@ def test_the_adjusted_chain_moves_as_often_forth_as_back(claim):
 def test_the_flow_carries_each_marginal_into_the_next(claim):
     """Normal data: points at a fixed number of standard deviations move with this velocity."""
     mean, variance = number(0.3), number(0.25)
-    u = torch.linspace(-2, 2, 9).double()[:, None]
-    r = torch.linspace(0.1, 3, 12).double().requires_grad_()
+    z = torch.linspace(-2, 2, 9).double()[:, None]
+    u = torch.linspace(0.1, 3, 12).double().requires_grad_()
 
-    def at(r):
-        share = torch.exp(-2 * r)
+    def at(u):
+        share = torch.exp(-2 * u)
         spread = share * variance + 1 - share
-        return share.sqrt() * mean + spread.sqrt() * u
+        return share.sqrt() * mean + spread.sqrt() * z
 
-    # The derivative by r of each of the nine points, one at a time.
-    moved = torch.stack([torch.autograd.grad(at(r)[i].sum(), r)[0] for i in range(9)])
-    share = torch.exp(-2 * r.detach())
-    x = at(r.detach())
+    # The derivative by u of each of the nine points, one at a time.
+    moved = torch.stack([torch.autograd.grad(at(u)[i].sum(), u)[0] for i in range(9)])
+    share = torch.exp(-2 * u.detach())
+    x = at(u.detach())
     true = -(x - share.sqrt() * mean) / (share * variance + 1 - share)
     printed = -(x + true)
     claim.equal(moved, printed)
@@ -159,16 +159,16 @@ def test_the_flow_carries_each_marginal_into_the_next(claim):
 def test_log_density_along_the_flow(claim):
     """The toy: the change of ln q in time, and on the way that the flow takes."""
     x = torch.linspace(-1.2, 1.3, 40).double().requires_grad_()
-    r = torch.linspace(0.02, 2.5, 40).double().requires_grad_()
+    u = torch.linspace(0.02, 2.5, 40).double().requires_grad_()
 
-    def log_q(x, r):
-        share = torch.exp(-2 * r)[:, None]
+    def log_q(x, u):
+        share = torch.exp(-2 * u)[:, None]
         spread = share * TOY.variances + 1 - share
         parts = log_normal(x[:, None], share.sqrt() * TOY.means, spread)
         return (TOY.weights.log() + parts).logsumexp(1)
 
-    by_x, by_r = torch.autograd.grad(log_q(x, r).sum(), (x, r), create_graph=True)
+    by_x, by_u = torch.autograd.grad(log_q(x, u).sum(), (x, u), create_graph=True)
     (divergence,) = torch.autograd.grad(by_x.sum(), x)
     velocity = -(x + by_x)
     printed = 1 + divergence
-    claim.equal((by_r + by_x * velocity).detach(), printed)
+    claim.equal((by_u + by_x * velocity).detach(), printed)
