@@ -50,8 +50,8 @@ def langevin_step(x: Tensor, slope: Tensor, step: float | Tensor, z: Tensor) -> 
     `z` is standard normal, shaped like x; `step` > 0 has the unit of a variance. Source: Roberts
     and Tweedie (1996), section 1.4.1, with h = 2 step.
     """
-    step = torch.as_tensor(step, dtype=x.dtype, device=x.device)
-    return x + step * slope + (2 * step).sqrt() * z
+    # A power, not a square root of a tensor: a plain number then never has to travel to the device.
+    return x + step * slope + (2 * step) ** 0.5 * z
 
 
 @torch.no_grad()
@@ -190,7 +190,8 @@ def probability_flow_log_prob(model: GaussianMixture, x0: Tensor, steps: int) ->
     (2018), equation 8.
     """
     log_alpha_bar = model.schedule.alpha_bar.log()
-    x, gained = x0.double(), torch.zeros(len(x0), dtype=torch.float64)
+    x = x0.double()
+    gained = x.new_zeros(len(x))
     for t, s in reversed(timestep_pairs(model.schedule.T, steps)):
         h = 0.5 * (log_alpha_bar[s] - log_alpha_bar[t])
         velocity, divergence = _flow(model, x, filled_like(x, s))
@@ -208,7 +209,7 @@ def _flow(model: GaussianMixture, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
         velocity = -(x + model.score(x, t))
         entries = velocity.flatten(1).unbind(1)
         rows = [torch.autograd.grad(v.sum(), x, retain_graph=True)[0].flatten(1) for v in entries]
-    divergence = sum((row[:, i] for i, row in enumerate(rows)), torch.zeros(len(x)).double())
+    divergence = sum((row[:, i] for i, row in enumerate(rows)), x.new_zeros(len(x)))
     return velocity.detach(), divergence
 
 

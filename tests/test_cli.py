@@ -129,7 +129,9 @@ def test_train_logs_every_step(tmp_path, monkeypatch):
     assert [line.split(",")[0] for line in lines] == ["1", "2", "3", "4", "5"]
     for line, record in zip(lines, records, strict=True):
         for name, value in zip(names, line.split(","), strict=True):
-            assert float(value) == pytest.approx(getattr(record, name), rel=1e-5, abs=0.005)
+            # Six digits of each, and hundredths of a second.
+            rounding = {"abs": 0.005001} if name == "seconds" else {"rel": 5.001e-6, "abs": 0}
+            assert float(value) == pytest.approx(getattr(record, name), **rounding), name
     assert len({line.split(",")[1] for line in lines}) == 5
 
 
@@ -431,11 +433,20 @@ def test_stopped_by_hand_and_resumed_ends_with_the_same_bits(
     out = tmp_path / "run"
     assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 130
     assert "goes on with --resume" in capsys.readouterr().err
-    assert load_checkpoint(out / "state.safetensors").details["step"] == 4
+    state = load_checkpoint(out / "state.safetensors")
+    assert state.details["step"] == 4
+    # As if it had taken an hour so far.
+    state.tensors["seconds"] += 3600
+    cli.save_checkpoint(out / "state.safetensors", state)
+    logged = (out / "log.csv").read_text()
     monkeypatch.setattr(cli, "train", original)
     # The same digits as `trained` has; no setting is given again.
     assert run("train", "--out", out, "--resume") == 0
     check_same_run(trained, out)
+    text = (out / "log.csv").read_text()
+    assert text.startswith(logged)
+    seconds = [float(line.split(",")[-1]) for line in text.splitlines()[1:]]
+    assert seconds[3] < 3600 <= seconds[4] <= seconds[5]
 
 
 def test_resuming_a_finished_run_changes_nothing(trained, capsys):

@@ -16,9 +16,28 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ddpm_tutorial import DDPM, DDPMConfig, TrainingConfig, UNetConfig, sample, sample_path, train
+from ddpm_tutorial import (
+    DDPM,
+    DDPMConfig,
+    GaussianMixture,
+    NoiseSchedule,
+    TrainingConfig,
+    UNetConfig,
+    sample,
+    sample_path,
+    train,
+)
 from ddpm_tutorial import training as training_module
-from ddpm_tutorial.sampling import ddim_invert
+from ddpm_tutorial.sampling import ddim_invert, filled_like
+from ddpm_tutorial.score import (
+    annealed_langevin,
+    langevin,
+    metropolis_adjusted_langevin,
+    predictor_corrector_path,
+    probability_flow_log_prob,
+    score,
+    tweedie,
+)
 
 CUDA = torch.device("cuda:0")
 META = torch.device("meta")
@@ -30,6 +49,27 @@ SAMPLERS = [
     {"sampler": "ddim", "eta": 0.5},
     {"sampler": "dpm++"},
 ]
+PAIRS = [(12, 8), (8, 3), (3, 0)]
+CHAINS: dict[str, Callable[[DDPM, Tensor, torch.Generator | None], Iterator]] = {
+    "langevin": lambda model, x, generator: langevin(
+        lambda x: score(model, x, filled_like(x, 5)), x, 0.1, 2, generator
+    ),
+    "adjusted": lambda model, x, generator: metropolis_adjusted_langevin(
+        lambda x: -model.predict(x, filled_like(x, 5)).x0_hat.square().flatten(1).sum(1),
+        x,
+        0.1,
+        2,
+        generator,
+    ),
+    "annealed": lambda model, x, generator: annealed_langevin(model, x, PAIRS, 0.3, 2, generator),
+    "ddpm": lambda model, x, generator: predictor_corrector_path(
+        model, x, PAIRS, "ddpm", 0.3, 1, generator
+    ),
+    "ddim": lambda model, x, generator: predictor_corrector_path(
+        model, x, PAIRS, "ddim", 0.3, 1, generator
+    ),
+}
+every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 every_sampler = pytest.mark.parametrize("settings", SAMPLERS, ids=str)
 learned_or_not = pytest.mark.parametrize("learned", [False, True])
 # A network that predicts levels needs no learned variance.
@@ -40,10 +80,14 @@ every_output = pytest.mark.parametrize(
 )
 
 
-def tiny_model(predicts: str = "v", learned: bool = False) -> DDPM:
+def tiny_model(predicts: str = "v", learned: bool = False, num_classes: int = 10) -> DDPM:
     levels = predicts == "levels"
     unet = UNetConfig(
-        channels=(8, 16), blocks=1, num_classes=10, learned_variance=learned, levels=levels
+        channels=(8, 16),
+        blocks=1,
+        num_classes=num_classes,
+        learned_variance=learned,
+        levels=levels,
     )
     return DDPMConfig(T=12, predicts=predicts, unet=unet).build()
 
@@ -64,7 +108,8 @@ def meta_accelerator() -> Iterator[Accelerator]:
 class OneDevice(TorchDispatchMode):
     """Refuses an operation that mixes devices, but for copies and single numbers.
 
-    Torch lets a meta tensor index a table on the CPU, which on a real GPU fails.
+    Torch lets a meta tensor index a table on the CPU, and a generator on the CPU fill a meta
+    tensor, which on a real GPU fail.
     """
 
     def __torch_dispatch__(
@@ -79,6 +124,8 @@ class OneDevice(TorchDispatchMode):
         devices = {x.device for x in inputs if isinstance(x, Tensor) and x.ndim > 0}
         copies = func in (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
         assert len(devices) < 2 or copies, f"{func} mixes {devices}"
+        generator, device = kwargs.get("generator"), kwargs.get("device") or torch.device("cpu")
+        assert generator is None or generator.device == device, f"{func} draws on {device}"
         return func(*args, **kwargs)
 
 
@@ -153,6 +200,49 @@ def test_inversion_runs_on_the_meta_device() -> None:
     assert (x_T.device, x_T.shape) == (META, (2, 1, 28, 28))
 
 
+@every_chain
+@learned_or_not
+@pytest.mark.parametrize("seeded", [False, True])
+def test_every_chain_runs_on_the_meta_device(chain: Callable, learned: bool, seeded: bool) -> None:
+    model = tiny_model(learned=learned, num_classes=0).to(META)
+    x = torch.zeros(2, 1, 28, 28, device=META)
+    with OneDevice():
+        *_, state = chain(model, x, cpu_generator() if seeded else None)
+    tensors = [part for part in tree_leaves(state) if isinstance(part, Tensor)]
+    assert all(tensor.device == META for tensor in tensors)
+    assert tensors[0].shape == (2, 1, 28, 28)
+
+
+@every_output
+def test_score_and_tweedie_run_on_the_meta_device(predicts: str, learned: bool) -> None:
+    model = tiny_model(predicts, learned, num_classes=0).to(META)
+    x_t = torch.zeros(2, 1, 28, 28, device=META)
+    with OneDevice():
+        t = filled_like(x_t, 5)
+        slope = score(model, x_t, t)
+        x0_hat = tweedie(model.schedule, x_t, t, slope)
+    assert slope.device == x0_hat.device == META
+    assert slope.shape == x0_hat.shape == x_t.shape
+
+
+def exact_model() -> GaussianMixture:
+    return GaussianMixture(NoiseSchedule.cosine(12), [0.3, 0.7], [-0.6, 0.5], [0.01, 0.02])
+
+
+def move(mixture: GaussianMixture, device: torch.device) -> None:
+    """By hand: a `GaussianMixture` keeps its three small tables on the CPU."""
+    for name in ("weights", "means", "variances"):
+        setattr(mixture, name, getattr(mixture, name).to(device))
+
+
+def test_likelihood_of_the_flow_runs_on_the_meta_device() -> None:
+    mixture, x0 = exact_model(), torch.zeros(3, 2, device=META)
+    move(mixture, META)
+    with OneDevice():
+        log_prob = probability_flow_log_prob(mixture, x0, 4)
+    assert (log_prob.device, log_prob.shape) == (META, (3,))
+
+
 def on_cuda(tensor: Tensor) -> bool:
     return isinstance(tensor, FakeTensor) and tensor.device == CUDA
 
@@ -204,3 +294,47 @@ def test_every_sampler_runs_on_a_fake_gpu(settings: dict, learned: bool, seeded:
             assert on_cuda(x0_hat)
             assert x_t.dtype == torch.float32
         assert on_cuda(sample(model, 2, steps=3, label=label, batch_size=1, **settings))
+
+
+@pytest.fixture
+def no_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backward pass on cuda:0 asks for a driver, even of fake tensors; its answer is invented."""
+
+    def grad(_: Tensor, x: Tensor, **__: object) -> tuple[Tensor]:
+        return (torch.ones_like(x),)
+
+    monkeypatch.setattr(torch.autograd, "grad", grad)
+
+
+@every_chain
+@learned_or_not
+@pytest.mark.parametrize("seeded", [False, True])
+@pytest.mark.usefixtures("no_backward_pass")
+def test_every_chain_runs_on_a_fake_gpu(chain: Callable, learned: bool, seeded: bool) -> None:
+    model = tiny_model(learned=learned, num_classes=0)
+    with fake_gpu(model):
+        x, *_ = cuda_batch()
+        *_, state = chain(model, x, cpu_generator() if seeded else None)
+        tensors = [part for part in tree_leaves(state) if isinstance(part, Tensor)]
+        assert all(on_cuda(tensor) for tensor in tensors)
+        assert tensors[0].dtype == torch.float32
+
+
+@every_output
+def test_score_and_tweedie_run_on_a_fake_gpu(predicts: str, learned: bool) -> None:
+    model = tiny_model(predicts, learned, num_classes=0)
+    with fake_gpu(model):
+        x_t, t, _, _ = cuda_batch()
+        slope = score(model, x_t, t)
+        assert on_cuda(slope)
+        assert on_cuda(tweedie(model.schedule, x_t, t, slope))
+
+
+@pytest.mark.usefixtures("no_backward_pass")
+def test_likelihood_of_the_flow_runs_on_a_fake_gpu() -> None:
+    mixture = exact_model()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        move(mixture, CUDA)
+        log_prob = probability_flow_log_prob(mixture, torch.zeros(3, 2, device=CUDA), 4)
+        assert on_cuda(log_prob)
+        assert log_prob.shape == (3,)

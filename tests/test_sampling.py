@@ -552,6 +552,24 @@ def test_inversion_against_diffusers(schedule: str, view: str, clip: bool, steps
     torch.testing.assert_close(ours, x, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("spacing", ["trailing", "quadratic"])
+def test_inversion_asks_the_network_at_the_times_of_its_spacing(
+    spacing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        asked.append(t.tolist())
+        return x_t
+
+    model = DDPM(network, SCHEDULES["cosine"], shape=SHAPE)
+    ddim_invert(model, torch.zeros(2, *SHAPE), 5, spacing=spacing)
+    assert asked == [2 * [max(s, 1)] for _, s in reversed(timestep_pairs(T, 5, spacing))]
+    assert not capsys.readouterr().err
+    ddim_invert(model, torch.zeros(2, *SHAPE), 5, spacing=spacing, progress=True)
+    assert "5/5" in capsys.readouterr().err
+
+
 class ExactGuess(nn.Module):
     """E[x_0 | x_t] of a mixture, in float64."""
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
+from torch.utils._pytree import tree_leaves
 
 from ddpm_tutorial import (
     DDPM,
@@ -59,6 +61,62 @@ def last(path) -> Tensor:
     return x
 
 
+def tiny_ddpm() -> DDPM:
+    """A network with dropout, in training mode."""
+    torch.manual_seed(0)
+    model = DDPMConfig(T=12, unet=UNetConfig(channels=(8, 16), blocks=1, dropout=0.5)).build()
+    # The last convolution starts at zero, which would hide the dropout before it.
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    return model.train()
+
+
+PAIRS = [(12, 8), (8, 3), (3, 0)]
+CHAINS = {
+    "plain": lambda model, x, generator: langevin(
+        lambda x: score(model, x, at(5, x)), x, 0.1, 2, generator
+    ),
+    "adjusted": lambda _, x, generator: metropolis_adjusted_langevin(
+        lambda x: -x.square().flatten(1).sum(1), x, 0.01, 2, generator
+    ),
+    "annealed": lambda model, x, generator: annealed_langevin(model, x, PAIRS, 0.3, 2, generator),
+    "ddpm": lambda model, x, generator: predictor_corrector_path(
+        model, x, PAIRS, "ddpm", 0.3, 1, generator
+    ),
+    "ddim": lambda model, x, generator: predictor_corrector_path(
+        model, x, PAIRS, "ddim", 0.3, 1, generator
+    ),
+}
+every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+every_predictor = pytest.mark.parametrize("predictor", ["ddpm", "ddim"])
+
+
+@every_chain
+def test_a_chain_draws_from_its_generator_alone_with_dropout_off(chain):
+    model = tiny_ddpm()
+    x = torch.randn(2, 1, 28, 28, generator=seeded())
+    ends = []
+    for unrelated, seed in [(1, 5), (2, 5), (2, 6)]:
+        torch.manual_seed(unrelated)
+        before = torch.get_rng_state()
+        *_, state = chain(model, x, seeded(seed))
+        ends.append(next(part for part in tree_leaves(state) if isinstance(part, Tensor)))
+        assert torch.equal(torch.get_rng_state(), before)
+        assert model.training
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+@every_chain
+def test_a_chain_keeps_no_graph_and_leaves_gradients_on_outside(chain):
+    x = torch.randn(2, 1, 28, 28, generator=seeded()).requires_grad_()
+    for state in chain(tiny_ddpm(), x, seeded()):
+        assert torch.is_grad_enabled()
+        for part in tree_leaves(state):
+            # A path hands the start back as it was given.
+            assert part is x or not isinstance(part, Tensor) or not part.requires_grad
+
+
 @pytest.mark.parametrize("t", [0, 1, 15, T])
 def test_score_of_a_mixture_is_the_slope_of_its_log_density(t):
     x = torch.linspace(-2, 2, 12, dtype=torch.float64).view(6, 2).requires_grad_()
@@ -76,17 +134,35 @@ def test_score_of_a_ddpm_is_that_of_the_data_if_its_network_is_the_best(t, x):
     torch.testing.assert_close(guess, TOY.denoise(x_t, at(t, x_t)), rtol=1e-6, atol=1e-6)
 
 
+def test_score_and_tweedie_take_a_level_for_each_example():
+    x_t = torch.randn(T, 2, 3, generator=seeded(), dtype=torch.float64)
+    t = torch.arange(1, T + 1)
+    signal = SCHEDULE.alpha_bar[t].sqrt().view(T, 1, 1)
+    variance = 1 - SCHEDULE.alpha_bar[t].view(T, 1, 1)
+    guess = TOY.denoise(x_t, t)
+    slope = (signal * guess - x_t) / variance
+    for model in (best_ddpm(TOY), TOY):
+        torch.testing.assert_close(score(model, x_t, t), slope, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(tweedie(SCHEDULE, x_t, t, slope), guess, rtol=1e-8, atol=1e-8)
+
+
 def test_score_leaves_dropout_off_and_the_mode_as_it_was():
-    torch.manual_seed(0)
-    model = DDPMConfig(T=12, unet=UNetConfig(channels=(8, 16), blocks=1, dropout=0.5)).build()
-    # The last convolution starts at zero, which would hide the dropout before it.
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.1)
+    model = tiny_ddpm()
     x = torch.randn(2, 1, 28, 28, generator=seeded())
-    model.train()
     first, second = (score(model, x, at(5, x)) for _ in range(2))
     assert torch.equal(first, second)
     assert model.training
+
+
+@given(step=st.floats(1e-6, 2))
+def test_a_langevin_step_is_the_formula_to_rounding(step):
+    x, slope, z = torch.randn(3, 4, 2, 3, generator=seeded(), dtype=torch.float64)
+    expected = x.numpy() + step * slope.numpy() + math.sqrt(2 * step) * z.numpy()
+    for shape in ((), (4, 1, 1)):
+        ours = langevin_step(x, slope, torch.full(shape, step, dtype=torch.float64), z)
+        torch.testing.assert_close(ours, torch.from_numpy(expected), rtol=1e-14, atol=1e-14)
+    ours = langevin_step(x, slope, step, z)
+    torch.testing.assert_close(ours, torch.from_numpy(expected), rtol=1e-14, atol=1e-14)
 
 
 def test_langevin_settles_at_the_variance_of_the_formula():
@@ -110,8 +186,9 @@ def test_langevin_yields_each_step_and_draws_from_its_generator():
     assert (x == 1).all()
 
 
-def test_acceptance_probability_is_the_ratio_that_multivariate_normals_give():
-    h = 0.07
+@pytest.mark.parametrize("h", [0.07, 0.4])
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 1, 1)], ids=str)
+def test_acceptance_probability_is_the_ratio_that_multivariate_normals_give(h, shape):
     target = MultivariateNormal(
         torch.zeros(3).double(), torch.diag(torch.tensor([1.0, 0.4, 2.0])).double()
     )
@@ -124,9 +201,11 @@ def test_acceptance_probability_is_the_ratio_that_multivariate_normals_give():
         return Normal(start + h * slope(start), math.sqrt(2 * h)).log_prob(to).sum(1)
 
     log_ratio = target.log_prob(y) + q(x, y) - target.log_prob(x) - q(y, x)
-    ours = acceptance_probability(
-        x, y, (target.log_prob(x), slope(x)), (target.log_prob(y), slope(y)), h
+    x_in_shape, y_in_shape, slope_x, slope_y = (
+        v.view(50, *shape) for v in (x, y, slope(x), slope(y))
     )
+    at_x, at_y = (target.log_prob(x), slope_x), (target.log_prob(y), slope_y)
+    ours = acceptance_probability(x_in_shape, y_in_shape, at_x, at_y, h)
     torch.testing.assert_close(ours, log_ratio.exp().clamp(max=1))
     assert 0.1 < float((ours < 1).double().mean()) < 0.9
 
@@ -159,6 +238,34 @@ def test_adjusted_chains_keep_exact_draws_exact(h):
     assert rates[-1] > 0.9 if h == 0.02 else 0.2 < rates[-1] < 0.9
 
 
+def test_adjusted_chains_step_as_written_out_with_torch_distributions():
+    """Chains of two by three entries, beside plain lines on six that share the draws."""
+    h, scales = 0.3, torch.tensor([1.0, 0.4, 2.0, 0.7, 1.5, 0.5], dtype=torch.float64)
+    target = MultivariateNormal(torch.full((6,), 0.2, dtype=torch.float64), torch.diag(scales))
+    x = torch.randn(40, 6, generator=seeded(3), dtype=torch.float64)
+    ours = metropolis_adjusted_langevin(
+        lambda x: target.log_prob(x.flatten(1)) + 7, x.view(40, 2, 3), h, 4, seeded(1)
+    )
+
+    def proposal(x):
+        return Normal(x - h * (x - 0.2) / scales, math.sqrt(2 * h))
+
+    generator, rates = seeded(1), []
+    for state, moved in ours:
+        z = torch.randn(40, 6, generator=generator, dtype=torch.float64)
+        y = proposal(x).mean + proposal(x).stddev * z
+        ratio = target.log_prob(y) + proposal(y).log_prob(x).sum(1)
+        ratio = ratio - target.log_prob(x) - proposal(x).log_prob(y).sum(1)
+        u = torch.rand(40, generator=generator, dtype=torch.float64)
+        accepted = u.log() < ratio
+        x = torch.where(accepted[:, None], y, x)
+        assert torch.equal(moved, accepted)
+        torch.testing.assert_close(state.flatten(1), x, rtol=1e-10, atol=1e-10)
+        rates.append(float(moved.double().mean()))
+    assert len(rates) == 4
+    assert all(0.1 < rate < 1 for rate in rates)
+
+
 def test_a_refused_chain_stays_where_it_is():
     x = torch.zeros(500, 1, dtype=torch.float64)
     chain = metropolis_adjusted_langevin(lambda x: -8 * x.square().sum(1), x, 0.2, 5, seeded())
@@ -184,34 +291,22 @@ def test_annealed_langevin_evaluates_and_yields_as_often_as_it_says():
     model = best_ddpm(TOY)
     network = model.network
     model.network = lambda x, t: calls.append(int(t[0])) or network(x, t)
-    start = torch.zeros(2, 1)
+    start = torch.zeros(2, 1, dtype=torch.float64)
     path = list(annealed_langevin(model, start, [(T, 30), (30, 10), (10, 0)], 0.3, 2, seeded()))
     assert calls == [T, T, 30, 30, 10, 10, 10]
     assert [t for t, _, _ in path] == [T, T, 30, 30, 10, 10, 0]
-    # The first step, by hand.
-    slope = score(TOY, start, at(T, start))
-    step = 0.3 * (1 - SCHEDULE.alpha_bar[T]).item()
-    z = torch.randn(2, 1, generator=seeded())
-    torch.testing.assert_close(path[1][1].double(), langevin_step(start, slope, step, z).double())
-    torch.testing.assert_close(
-        path[-1][1].double(),
-        TOY.denoise(path_before_the_end(path, model), at(10, start)),
-        rtol=1e-4,
-        atol=1e-4,
-    )
+    # All of it, by hand.
+    generator, x = seeded(), start
+    for t, x_t, x0_hat in path[:-1]:
+        torch.testing.assert_close(x_t, x, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(x0_hat, TOY.denoise(x, at(t, x)), rtol=1e-8, atol=1e-8)
+        step = 0.3 * (1 - SCHEDULE.alpha_bar[t])
+        z = torch.randn(2, 1, generator=generator, dtype=torch.float64)
+        x = x + step * TOY.score(x, at(t, x)) + (2 * step).sqrt() * z
+    torch.testing.assert_close(path[-1][1], TOY.denoise(x, at(10, x)), rtol=1e-8, atol=1e-8)
 
 
-def path_before_the_end(path, model):
-    """The state that the last guess was made at: Tweedie's formula, undone by bisection."""
-    low, high = (torch.full((2, 1), v, dtype=torch.float64) for v in (-3.0, 3.0))
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = TOY.denoise(middle, at(10, middle)) > path[-1][1]
-        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-    return low
-
-
-@pytest.mark.parametrize("predictor", ["ddpm", "ddim"])
+@every_predictor
 @pytest.mark.parametrize("clip", [False, True])
 def test_without_corrections_it_is_the_sampler(predictor, clip):
     model = best_ddpm(GaussianMixture(SCHEDULE, [0.5, 0.5], [-0.9, 0.9], [0.05, 0.05]))
@@ -226,6 +321,46 @@ def test_without_corrections_it_is_the_sampler(predictor, clip):
         torch.testing.assert_close(x0_hat.float(), x0_hat_2.float(), rtol=1e-4, atol=1e-5)
 
 
+@every_predictor
+@pytest.mark.parametrize("corrections", [0, 2])
+def test_a_mixture_and_the_best_network_take_the_same_path(predictor, corrections):
+    x_T = torch.randn(50, 1, generator=seeded(), dtype=torch.float64)
+    pairs = timestep_pairs(T, 8)
+    paths = (
+        predictor_corrector_path(
+            model, x_T, pairs, predictor, 0.1, corrections, seeded(1), clip=False
+        )
+        for model in (TOY, best_ddpm(TOY))
+    )
+    for exact, learned in zip(*paths, strict=True):
+        torch.testing.assert_close(exact, learned, rtol=1e-8, atol=1e-8)
+
+
+@every_predictor
+def test_a_correction_is_a_langevin_step_at_the_new_level(predictor):
+    x_T = torch.randn(50, 1, generator=seeded(), dtype=torch.float64)
+    t, s, relative_step, generator = 30, 12, 0.4, seeded(1)
+    _, (_, ours, x0_hat), _ = predictor_corrector_path(
+        TOY, x_T, [(t, s), (s, 0)], predictor, relative_step, 2, seeded(1)
+    )
+    alpha_bar_t, alpha_bar_s = SCHEDULE.alpha_bar[[t, s]]
+    guess = TOY.denoise(x_T, at(t, x_T))
+    eps_hat = (x_T - alpha_bar_t.sqrt() * guess) / (1 - alpha_bar_t).sqrt()
+    # The variance that goes into fresh noise; the rest stays along eps_hat (Song et al., eq. 12).
+    fresh = (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)
+    fresh = fresh if predictor == "ddpm" else 0 * fresh
+    x = alpha_bar_s.sqrt() * guess + (1 - alpha_bar_s - fresh).sqrt() * eps_hat
+    if predictor == "ddpm":
+        x = x + fresh.sqrt() * torch.randn(50, 1, generator=generator, dtype=torch.float64)
+    step = relative_step * (1 - alpha_bar_s)
+    for _ in range(2):
+        slope = TOY.score(x, at(s, x))
+        z = torch.randn(50, 1, generator=generator, dtype=torch.float64)
+        x = x + step * slope + (2 * step).sqrt() * z
+    torch.testing.assert_close(ours, x, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(x0_hat, TOY.denoise(x, at(s, x)), rtol=1e-10, atol=1e-10)
+
+
 def test_corrections_cost_what_they_should_and_happen_at_the_new_level():
     calls = []
     model = best_ddpm(TOY)
@@ -237,7 +372,7 @@ def test_corrections_cost_what_they_should_and_happen_at_the_new_level():
     assert [t for t, _, _ in path] == [T, 30, 10, 0]
 
 
-@pytest.mark.parametrize("predictor", ["ddpm", "ddim"])
+@every_predictor
 def test_corrections_mend_what_long_strides_do(predictor):
     """Ancestral steps with the small variance come out too narrow, and DDIM's too few."""
     schedule = NoiseSchedule.cosine(1000)
@@ -262,6 +397,29 @@ def test_likelihood_of_the_flow_is_exact_up_to_its_steps():
         errors.append(float(error.abs().max()))
     assert errors[1] < errors[0] / 4
     assert errors[1] < 0.02
+
+
+def test_likelihood_of_the_flow_errs_by_the_square_of_its_steps():
+    """A schedule that ends far from pure noise, so that every stride counts."""
+    schedule = NoiseSchedule.log_snr(1600, 7.0, -1.0)
+    normal = GaussianMixture(schedule, [1.0], [0.3], [0.25], true_prior=True)
+    x0 = torch.linspace(-1, 1.5, 6, dtype=torch.float64).view(3, 2)
+    true = Normal(0.3, 0.5).log_prob(x0).sum(1)
+    errors = [
+        float((probability_flow_log_prob(normal, x0, steps) - true).abs().max())
+        for steps in (50, 100, 200)
+    ]
+    ratios = [coarse / fine for coarse, fine in itertools.pairwise(errors)]
+    assert all(3.5 < ratio < 4.5 for ratio in ratios), errors
+    assert errors[-1] < 5e-4
+
+
+def test_likelihood_of_the_flow_is_in_float64_whatever_comes_in():
+    x0 = torch.linspace(-1, 1, 6).view(3, 2)
+    ours = probability_flow_log_prob(TOY, x0, 5)
+    assert ours.dtype == torch.float64
+    exact = probability_flow_log_prob(TOY, x0.double(), 5)
+    torch.testing.assert_close(ours, exact, rtol=1e-12, atol=1e-12)
 
 
 def test_likelihood_of_normal_data_is_that_of_torch():
