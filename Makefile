@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks equations demo lint bench clean
+.PHONY: help book test test-coursework notebooks equations assignments demo lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,24 +7,31 @@ READY := .venv/.installed
 NOTEBOOKS := $(wildcard book/*.ipynb)
 
 help:  ## List what make can do.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installed anew whenever the dependencies change.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than 3.11: run make PYTHON=python3.12, say" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[book,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[book,dev,teaching]"
 	@touch $(READY)
 
 book: $(READY)  ## Build the book as HTML and print where it is.
 	$(BIN)/jupyter-book build book --config _config.yml --quiet $(BOOKFLAGS)
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
-test: $(READY)  ## Run the unit tests, break every equation on purpose, run every notebook.
+test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest
 	$(BIN)/python scripts/perturb_equations.py
+	$(BIN)/python scripts/grade_variants.py
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+
+test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
+	$(BIN)/python -m pytest tests/coursework/whole_course.py
+
+assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
+	$(BIN)/python scripts/make_assignments.py
 
 notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
@@ -48,7 +55,7 @@ lint: $(READY)  ## Check style and types.
 	$(BIN)/mypy
 
 bench: $(READY)  ## Measure this package beside its peers on this machine: an hour and a half.
-	$(BIN)/python -m pip install --quiet --editable ".[book,dev,bench]"
+	$(BIN)/python -m pip install --quiet --editable ".[book,dev,teaching,bench]"
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## Remove the environment and everything built; trained models in runs/ stay.

@@ -14,7 +14,18 @@ import ddpm_tutorial
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "ddpm_tutorial").glob("[a-z]*.py"))
 # From the bottom up; a module may import what stands before it.
-ORDER = ["errors", "files", "machine", "gaussian", "schedule", "forward", "exact", "unet", "cost"]
+ORDER = [
+    "errors",
+    "files",
+    "machine",
+    "coursework",
+    "gaussian",
+    "schedule",
+    "forward",
+    "exact",
+    "unet",
+    "cost",
+]
 ORDER += ["ddpm", "classifier", "elbo", "vae", "sampling", "score", "training", "evaluation"]
 ORDER += ["data", "checkpoint", "plotting", "cli"]
 MATHS = {"gaussian", "schedule", "forward", "exact"}

@@ -1,0 +1,108 @@
+"""Grade all submissions of an assignment, several at a time.
+
+    python grade.py ASSIGNMENT [--jobs N] [--student NAME ...]
+
+Reads submitted/STUDENT/ASSIGNMENT/, writes autograded/ and the gradebook, and prints a line for
+each student. Whatever a submission does or is, the others are graded. Grading again is safe: what
+was marked by hand stays.
+"""
+
+import argparse
+import io
+import logging
+import multiprocessing
+import os
+import re
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from grading.rebuild import mend, released
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.apps import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from tqdm import tqdm
+from traitlets.config import Config, PyFileConfigLoader
+
+
+class Result(NamedTuple):
+    """What came of one submission; `note` is empty if there is nothing to say."""
+
+    student: str
+    graded: bool
+    note: str
+
+
+def course() -> Config:
+    """The settings in nbgrader_config.py of the present folder."""
+    if not Path("nbgrader_config.py").exists():
+        raise SystemExit(
+            "there is no nbgrader_config.py here: run this in the folder of the course"
+        )
+    return PyFileConfigLoader("nbgrader_config.py", path=str(Path.cwd())).load_config()
+
+
+def grade_one(assignment: str, student: str) -> Result:
+    """Grade one submission, in a process of this program's own pool."""
+    config = course()
+    directory = CourseDirectory(config=config)
+    root = Path(directory.root)
+    log = io.StringIO()
+    try:
+        note = mend(root / "submitted" / student / assignment, released(root, assignment))
+        logger = logging.getLogger(f"{assignment}/{student}")
+        logger.addHandler(logging.StreamHandler(log))
+        logger.propagate = False
+        api = NbGraderAPI(directory, config=config, log=logger)
+        outcome = api.autograde(assignment, student, force=True, create=True)
+    except Exception as error:
+        return Result(student, False, f"{type(error).__name__}: {error}")
+    if outcome["success"]:
+        return Result(student, True, note)
+    said = [line.strip() for line in f"{outcome['log']}\n{log.getvalue()}".splitlines()]
+    errors = [line for line in said if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return Result(student, False, (errors or said or ["it is not known why"])[-1])
+
+
+def points(gradebook: Gradebook, assignment: str, student: str) -> str:
+    """What the gradebook says."""
+    try:
+        submission = gradebook.find_submission(assignment, student)
+    except MissingEntry:
+        return "none"
+    late = f", {submission.late_submission_penalty:g} off" if submission.total_seconds_late else ""
+    by_hand = ", to be marked by hand" if submission.needs_manual_grade else ""
+    return f"{submission.score:g} of {submission.max_score:g}{late}{by_hand}"
+
+
+def main() -> None:
+    """Grade, and say what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("assignment")
+    parser.add_argument("--jobs", type=int, default=max(1, len(os.sched_getaffinity(0))))
+    parser.add_argument("--student", nargs="+", help="these students only")
+    arguments = parser.parse_args()
+    directory = CourseDirectory(config=course())
+    root, assignment = Path(directory.root), arguments.assignment
+    if not released(root, assignment).exists():
+        raise SystemExit(f"{assignment} is not released: nbgrader generate_assignment {assignment}")
+    there = sorted(path.parent.name for path in root.glob(f"submitted/*/{assignment}"))
+    students = arguments.student or there
+    if missing := set(students) - set(there):
+        raise SystemExit(f"nothing submitted for {assignment} by: {', '.join(sorted(missing))}")
+    # Forked, so that nbgrader and torch are loaded once. The students' code runs in neither.
+    context: Any = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
+        futures = [pool.submit(grade_one, assignment, student) for student in students]
+        done = tqdm(as_completed(futures), total=len(futures), desc=assignment, disable=None)
+        results = sorted(future.result() for future in done)
+    with Gradebook(directory.db_url, directory.course_id) as gradebook:
+        for result in results:
+            what = points(gradebook, assignment, result.student) if result.graded else "NOT GRADED"
+            print(f"{result.student:20} {what:30} {result.note}")
+    sys.exit(0 if all(result.graded for result in results) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The grader of the assignments: INSTRUCTORS.md says how to use it."""

@@ -1,0 +1,376 @@
+"""A process of its own for a student's code, and stand-ins for the functions defined there.
+
+The tests of an assignment run here, in the grader, where no student's code is ever executed: it
+could replace `assert`, torch, or the answer. What is called is a stand-in, which sends the
+arguments to the student's process and hands back what comes: numbers, which then are right or not.
+"""
+
+import ast
+import contextlib
+import json
+import os
+import select
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import psutil
+
+import ddpm_tutorial
+
+from . import wire
+
+HERE = Path(__file__).parent
+PACKAGE = Path(ddpm_tutorial.__file__).parent
+NOBODY = 65534
+MISSING = """
+
+def __getattr__(name):
+    raise ImportError(
+        f"{name} is not to be had in this assignment: write it yourself, or see the first cell"
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use: seconds, bytes and processes."""
+
+    call: float = 20.0  # for a cell, and for one call of a function
+    total: float = 110.0
+    start: float = 60.0  # for Python and torch to come up
+    memory: int = 8 * 2**30  # of addresses; importing torch alone reserves half of it
+    resident: int = 3 * 2**30
+    file_size: int = 50 * 2**20
+    processes: int = 64
+    output: int = 100_000
+
+
+class StudentError(Exception):
+    """The student's code raised; the message is what it said."""
+
+
+class SandboxEnded(Exception):
+    """The student's process is gone; the message says why."""
+
+
+class Sandbox:
+    """One process that runs a student's cells. Use as a context manager."""
+
+    def __init__(self, limits: Limits, modules: Sequence[str], deadline: float) -> None:
+        self.limits, self.deadline = limits, deadline
+        self.callbacks: list[Any] = []
+        self.reason = ""
+        self.printed = b""
+        self._unread = b""
+        self.place = Path(tempfile.mkdtemp(prefix="submission-"))
+        self.folder, package = self.place / "work", self.place / "package"
+        self.folder.mkdir()
+        for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):
+            shutil.copy(fonts, self.folder)  # or each process would look for all fonts anew
+        copy_package(package / "ddpm_tutorial", modules)
+        requests, self._requests = os.pipe()
+        self._replies, replies = os.pipe()
+        settings = {
+            "memory": limits.memory,
+            "file_size": limits.file_size,
+            "processes": limits.processes,
+            "package": str(package),
+            "modules": list(modules),
+            "readable": [*readable_folders(), str(package), str(PACKAGE / "assets")],
+            "writable": [str(self.folder)],
+            "requests": requests,
+            "replies": replies,
+        }
+        command = [sys.executable, "-I", str(HERE / "worker.py"), json.dumps(settings)]
+        as_nobody = os.geteuid() == 0 and _nobody_can_read()
+        if as_nobody:
+            os.chmod(self.place, 0o755)
+            os.chown(self.folder, NOBODY, NOBODY)
+        home = str(self.folder)
+        self.process = subprocess.Popen(
+            [*isolation(as_nobody), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(requests, replies),
+            cwd=self.folder,
+            env={
+                "PATH": os.defpath,
+                "MPLBACKEND": "agg",
+                "OMP_NUM_THREADS": "1",
+                **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), home),
+            },
+            start_new_session=True,
+            **({"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody else {}),
+        )
+        os.close(requests)
+        os.close(replies)
+        threading.Thread(target=self._collect_output, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
+        try:
+            self.files_restricted = bool(self._receive(limits.start).get("files_restricted"))
+        except SandboxEnded:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and all that it started, and remove its folder."""
+        self._kill("")
+        self.process.wait()
+        for end in (self._requests, self._replies):
+            with contextlib.suppress(OSError):
+                os.close(end)
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def run(self, source: str) -> dict[str, Any]:
+        """Execute a cell: its last value as text, and its figures. Raises as `call` does."""
+        self.printed = b""
+        found = self._ask({"do": "run", "source": source})
+        return found if isinstance(found, dict) else {}
+
+    def output(self) -> str:
+        """What was printed since the last cell began, cut to what a person would read."""
+        time.sleep(0.05)  # what was printed last is on its way
+        text = self.printed.decode("utf-8", errors="replace")
+        return text + ("\n(and so on)" if len(self.printed) >= self.limits.output else "")
+
+    def call(
+        self,
+        function: dict[str, Any],
+        arguments: Sequence[Any],
+        keywords: dict[str, Any],
+        do: str = "call",
+    ) -> Any:
+        """Call a function of the student's with plain values, tensors, stand-ins or functions.
+
+        Raises StudentError if it raised or its answer cannot be read, SandboxEnded if it took too
+        long, took too much, or ended the process.
+        """
+        self.callbacks.clear()
+        message = {
+            "do": do,
+            "function": function,
+            "arguments": self._encode(list(arguments)),
+            "keywords": self._encode(keywords),
+        }
+        return self._ask(message)
+
+    def _ask(self, message: dict[str, Any]) -> Any:
+        if self.process.poll() is not None:
+            raise SandboxEnded(self.reason or "the process has ended")
+        self._send(message)
+        until = time.monotonic() + self.limits.call
+        while True:
+            reply = self._receive(until - time.monotonic())
+            try:
+                if "callback" in reply:
+                    self._send(self._answer(reply))
+                elif "error" in reply:
+                    raise StudentError(f"{reply['error']}: {reply['message']}")
+                else:
+                    return self._decode(reply["value"])
+            except (LookupError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+                raise StudentError(f"the answer cannot be read ({error})") from None
+
+    def _answer(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """Call a function of the test's own; what it raises is the student's to handle."""
+        try:
+            function = self.callbacks[reply["callback"]]
+            value = function(*self._decode(reply["arguments"]), **self._decode(reply["keywords"]))
+            return {"value": self._encode(value)}
+        except SandboxEnded:
+            raise
+        except Exception as error:
+            return {"failed": f"{type(error).__name__}: {error}"}
+
+    def _encode(self, value: Any) -> Any:
+        def other(value: Any) -> dict[str, Any]:
+            if isinstance(value, StandIn):
+                return value.function
+            if callable(value):
+                self.callbacks.append(value)
+                return {"callback": len(self.callbacks) - 1}
+            raise TypeError(f"a {type(value).__name__} cannot be sent to a student's function")
+
+        return wire.encode(value, other)
+
+    def _decode(self, message: Any) -> Any:
+        def other(kept: dict[str, Any]) -> StandIn:
+            name = str(kept["type"])  # so that messages name what the student returned
+            kind = type(name, (StandIn,), {}) if name.isidentifier() else StandIn
+            return kind(self, {"kept": int(kept["kept"])})
+
+        return wire.decode(message, other)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            line = json.dumps(message).encode() + b"\n"
+            while line:
+                line = line[os.write(self._requests, line) :]
+        except OSError:
+            raise SandboxEnded(self._why()) from None
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        now = time.monotonic()
+        until = min(now + seconds, self.deadline)
+        while b"\n" not in self._unread:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([self._replies], [], [], left)[0]:
+                if until == self.deadline:
+                    self._kill(f"all of it took longer than {self.limits.total:.0f} seconds")
+                else:
+                    self._kill(
+                        f"it took longer than {self.limits.call:.0f} seconds: "
+                        "is there a loop that does not end?"
+                    )
+                raise SandboxEnded(self.reason)
+            more = os.read(self._replies, 2**20)
+            if not more:
+                raise SandboxEnded(self._why())
+            self._unread += more
+            if len(self._unread) > wire.LONGEST:
+                self._kill("the answer is too large")
+                raise SandboxEnded(self.reason)
+        line, _, self._unread = self._unread.partition(b"\n")
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            self._kill("the process sent something that is not an answer")
+            raise SandboxEnded(self.reason)
+        return message
+
+    def _why(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2)
+        return self.reason or (
+            f"the process ended (exit status {self.process.returncode}): did the code end it?"
+        )
+
+    def _kill(self, reason: str) -> None:
+        if self.process.poll() is None:
+            self.reason = self.reason or reason
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, 9)
+            self.process.wait()  # so that everyone who asks sees that it is gone
+
+    def _collect_output(self) -> None:
+        assert self.process.stdout is not None
+        for chunk in iter(lambda: self.process.stdout.read1(2**16), b""):  # type: ignore[union-attr]
+            room = self.limits.output - len(self.printed)
+            if room > 0:
+                self.printed += chunk[:room]
+
+    def _watch(self) -> None:
+        """End the process when it and its children together take too much."""
+        with contextlib.suppress(psutil.Error):
+            parent = psutil.Process(self.process.pid)
+            while self.process.poll() is None:
+                family = [parent, *parent.children(recursive=True)]
+                if len(family) > self.limits.processes:
+                    self._kill(f"it started more than {self.limits.processes} processes")
+                memory = 0
+                for process in family:
+                    with contextlib.suppress(psutil.Error):
+                        memory += process.memory_info().rss
+                if memory > self.limits.resident:
+                    gigabytes = self.limits.resident / 2**30
+                    self._kill(f"it took more than {gigabytes:.0f} GiB of memory")
+                time.sleep(0.05)
+
+
+class StandIn:
+    """In the grader, for a function or another object in the student's process."""
+
+    def __init__(self, sandbox: Any, function: dict[str, Any]) -> None:
+        self.sandbox, self.function = sandbox, function
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call it where it is."""
+        return self.sandbox.call(self.function, arguments, keywords)
+
+    def gradient(self, *arguments: Any, of: int) -> Any:
+        """`ddpm_tutorial.coursework.gradient`, computed where the function is."""
+        return self.sandbox.call(self.function, arguments, {"of": of}, do="gradient")
+
+
+def copy_package(folder: Path, modules: Sequence[str]) -> None:
+    """A ddpm_tutorial of these modules alone, and of those that they import."""
+    folder.mkdir(parents=True)
+    wanted, copied = list(modules), set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name not in copied:
+            copied.add(name)
+            shutil.copy(PACKAGE / f"{name}.py", folder)
+            wanted += _imports((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+    (folder / "assets").symlink_to(PACKAGE / "assets")
+    lines = []
+    for node in ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and _last_name(node) in modules:
+            lines.append(ast.unparse(node))
+    (folder / "__init__.py").write_text("\n".join(lines) + MISSING, encoding="utf-8")
+
+
+def _imports(source: str) -> list[str]:
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    return [_last_name(node) for node in nodes if (node.module or "").startswith("ddpm_tutorial.")]
+
+
+def _last_name(node: ast.ImportFrom) -> str:
+    return (node.module or "").rpartition(".")[2]
+
+
+def isolation(as_nobody: bool) -> list[str]:
+    """What to put before the command: no network, no other processes in sight, if possible."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return []
+    words = [unshare, "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if as_nobody or os.geteuid() != 0:
+        words[1:1] = ["--user", "--map-root-user"]
+    user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    works = subprocess.run(
+        [*words, "true"], capture_output=True, check=False, **(user if as_nobody else {})
+    )
+    return words if works.returncode == 0 else []
+
+
+def readable_folders() -> list[str]:
+    """What Python and its libraries need; not the course, its solutions, or the gradebook."""
+    system = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/dev", "/sys/devices/system/cpu"]
+    found = [*system, sys.base_prefix, str(Path(sys.prefix, "bin")), f"{sys.prefix}/pyvenv.cfg"]
+    for folder in {*site.getsitepackages(), *(p for p in sys.path if p.endswith("-packages"))}:
+        # One by one, so that an installed ddpm_tutorial can be left out.
+        entries = Path(folder).iterdir() if Path(folder).is_dir() else []
+        found += [str(entry) for entry in entries if not entry.name.startswith("ddpm_tutorial")]
+    return [*found, str(HERE)]
+
+
+def _nobody_can_read() -> bool:
+    """Whether an unprivileged user reaches Python and the grader."""
+    paths = [sys.executable, str(HERE / "worker.py")]
+    return all(
+        subprocess.run(
+            ["test", "-r", path], user=NOBODY, group=NOBODY, extra_groups=[], check=False
+        ).returncode
+        == 0
+        for path in paths
+    )

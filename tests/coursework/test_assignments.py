@@ -1,0 +1,100 @@
+"""The assignments as files: made from the source, nothing in them that should not be."""
+
+import ast
+import importlib.util
+import re
+
+import nbformat
+import pytest
+from conftest import COURSE, ROOT
+from grading.cells import read_cells
+
+NAMES = sorted(path.stem for path in COURSE.glob("source/*/*.ipynb"))
+
+
+def load(script):
+    spec = importlib.util.spec_from_file_location(script, ROOT / "scripts" / f"{script}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def source_of(name):
+    return nbformat.read(COURSE / "source" / name / f"{name}.ipynb", as_version=4)
+
+
+def student_text(name):
+    return (COURSE / "student" / f"{name}.ipynb").read_text(encoding="utf-8")
+
+
+def between(source, what):
+    return re.findall(rf"### BEGIN {what}(.*?)### END {what}", source, re.S)
+
+
+def contents(notebook):
+    return [(cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
+
+
+@pytest.fixture(scope="module")
+def make():
+    return load("make_assignments")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_made_is_not_stale(make, name, monkeypatch):
+    monkeypatch.setenv("PATH", make.with_tools())
+    for folder, version in (
+        ("student", make.student_version),
+        ("solutions", make.solution_version),
+    ):
+        committed = nbformat.read(COURSE / folder / f"{name}.ipynb", as_version=4)
+        assert contents(version(name)) == contents(committed), "run: make assignments"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_solution_and_no_hidden_test_leaks(name):
+    released = "\n".join(
+        cell.source for cell in nbformat.reads(student_text(name), as_version=4).cells
+    )
+    for mark in ("SOLUTION", "HIDDEN"):
+        assert f"BEGIN {mark}" not in released
+    shown = {line.strip() for line in released.splitlines()}
+    for cell in source_of(name).cells:
+        for secret in between(cell.source, "SOLUTION"):
+            for line in (line.strip() for line in secret.splitlines()):
+                assert len(line) < 25 or line not in shown, line
+        # A hidden test may ask in the same words as the visible one before it.
+        hidden = "".join(between(cell.source, "HIDDEN TESTS"))
+        visible = {line.strip() for line in cell.source.replace(hidden, "").splitlines()}
+        for line in {line.strip() for line in hidden.splitlines()} - visible:
+            assert len(line) < 25 or line not in shown or line.startswith("from "), line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stubs_raise_and_never_return(name):
+    for cell in read_cells(COURSE / "student" / f"{name}.ipynb"):
+        if cell.kind != "answer":
+            continue
+        functions = [n for n in ast.parse(cell.source).body if isinstance(n, ast.FunctionDef)]
+        assert functions, cell.part
+        last = functions[-1].body[-1]
+        assert isinstance(last, ast.Raise), cell.part
+        assert ast.unparse(last) == "raise NotImplementedError()"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_students_need_nothing_but_the_package(name):
+    allowed = {"math", "torch", "numpy", "matplotlib", "ddpm_tutorial"}
+    for cell in read_cells(COURSE / "student" / f"{name}.ipynb"):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Import):
+                assert {alias.name.split(".")[0] for alias in node.names} <= allowed
+            if isinstance(node, ast.ImportFrom):
+                assert node.module.split(".")[0] in allowed
+
+
+def test_the_guide_has_the_present_table_of_answers():
+    variants = load("grade_variants")
+    good = {name: [None] * len(variants.answers_to(name)) for name in NAMES}
+    guide = (COURSE / "INSTRUCTORS.md").read_text(encoding="utf-8")
+    assert variants.table(good) in guide, "run: python scripts/grade_variants.py --write"

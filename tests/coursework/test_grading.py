@@ -1,0 +1,220 @@
+"""The parts of the grader, one by one; test_class.py has the whole."""
+
+import json
+import math
+
+import nbformat
+import pytest
+import torch
+from conftest import COURSE
+from grading import wire
+from grading.cells import cell_of, read_cells
+from grading.execute import free_names, run_notebook
+from grading.feedback import HIDDEN
+from grading.late import DAY, PerDay
+from grading.rebuild import LARGEST, NOTE, mend, read, rebuild
+from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
+
+FAR = 1e12  # a deadline that no test reaches
+
+
+def refuse(value):
+    raise TypeError(type(value).__name__)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        -3,
+        2.5,
+        math.inf,
+        "ε",
+        [1, [2.0, "three"]],
+        {"a": [1], "b": {"c": None}},
+        torch.arange(6).reshape(2, 3),
+        torch.tensor(3.5, dtype=torch.float64),
+        torch.zeros(0, 4),
+        torch.tensor([True, False]),
+    ],
+)
+def test_values_cross_unchanged(value):
+    line = json.dumps(wire.encode(value, refuse))
+    back = wire.decode(json.loads(line), refuse)
+    if isinstance(value, torch.Tensor):
+        assert back.dtype == value.dtype
+        assert torch.equal(back, value)
+    else:
+        assert back == value
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"tensor": "float32", "shape": [2], "content": "AAAA"},
+        {"tensor": "float99", "shape": [1], "content": "AAAAAA=="},
+        {"tensor": "float32", "shape": [10**12], "content": "AAAAAA=="},
+        {"list": 3},
+        {"dict": [1]},
+        {"unheard": "of"},
+        [1],
+    ],
+)
+def test_what_is_no_value_is_refused(message):
+    with pytest.raises((ValueError, TypeError, LookupError, RuntimeError)):
+        wire.decode(message, lambda message: message["kept"])
+
+
+def test_free_names_are_those_a_test_does_not_define():
+    source = "import torch as t\nx = f(1)\ndef g(y):\n    return y + h\nfor k in x: g(k)"
+    assert free_names(source) == {"f", "h", "x", "g", "k", "y"} - {"x", "g", "k", "y"}
+
+
+def test_cells_are_told_apart():
+    kinds = {cell.kind for cell in read_cells(COURSE / "source/01-gaussians/01-gaussians.ipynb")}
+    assert kinds == {"given", "answer", "test", "free"}
+    assert cell_of({}, "x").kind == "free"
+
+
+@pytest.fixture
+def box():
+    with Sandbox(Limits(call=15.0), ["coursework"], FAR) as box:
+        yield box
+
+
+def test_a_stand_in_computes_where_the_function_is(box):
+    box.run("import torch\ndef f(x, g=None):\n    return x + 1 if g is None else g(x)")
+    f = StandIn(box, {"name": "f"})
+    assert torch.equal(f(torch.tensor([1.0, 2.0])), torch.tensor([2.0, 3.0]))
+    assert f(3, g=lambda x: x * 10) == 30
+    assert torch.equal(f.gradient(torch.ones(2), of=0), torch.ones(2))
+    with pytest.raises(StudentError, match="ZeroDivisionError"):
+        f(3, g=lambda x: x / 0)
+    assert f(3, g=lambda x: x) == 3  # the call after one that failed is in step again
+
+
+def test_objects_stay_there_and_can_be_called_and_passed_on(box):
+    box.run("def make(a):\n    return lambda x: a * x\ndef use(f, x):\n    return f(x) + 1")
+    make, use = StandIn(box, {"name": "make"}), StandIn(box, {"name": "use"})
+    double = make(2)
+    assert type(double).__name__ == "function"
+    assert double(4) == 8
+    assert use(double, 4) == 9
+
+
+def test_the_last_value_and_the_figures_come_back(box):
+    found = box.run("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nprint('hello')\n1 + 1")
+    assert found["text"] == "2"
+    assert [picture[:5] for picture in found["figures"]] == ["iVBOR"]
+    assert box.output().strip() == "hello"
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("1 / 0", StudentError, "ZeroDivisionError"),
+        ("def f(:", StudentError, "SyntaxError"),
+        ("exit()", StudentError, "SystemExit"),
+        ("import os; os._exit(3)", SandboxEnded, "exit status 3"),
+        ("import ctypes; ctypes.string_at(0)", SandboxEnded, "exit status"),
+        ("from ddpm_tutorial import kl_normal", StudentError, "write it yourself"),
+        ("import ddpm_tutorial.gaussian", StudentError, "ModuleNotFoundError"),
+    ],
+)
+def test_what_a_cell_does_is_said(box, source, error, message):
+    with pytest.raises(error, match=message):
+        box.run(source)
+
+
+def test_a_flood_on_the_answering_side_is_cut_off(box):
+    flood = (
+        "for fd in range(3, 50):\n    try: os.write(fd, b'[1]\\n' * 100)\n    except OSError: pass"
+    )
+    with pytest.raises(SandboxEnded, match="not an answer"):
+        box.run(f"import os\n{flood}")
+
+
+def notebook(*sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def named(source, name, solution, points=None):
+    about = {"grade_id": name, "solution": solution, "locked": not solution, "grade": not solution}
+    if points is not None:
+        about["points"] = points
+    return nbformat.v4.new_code_cell(source, metadata={"nbgrader": about})
+
+
+@pytest.fixture
+def release():
+    whole = notebook()
+    whole.cells = [
+        named("raise NotImplementedError()", "f-answer", True),
+        named("assert f(1) == 2", "f", False, 1),
+        nbformat.v4.new_code_cell("f(3)"),
+    ]
+    whole.metadata["grading"] = {"modules": [], "call_seconds": 10, "total_seconds": 60}
+    return whole
+
+
+def test_a_rebuilt_notebook_has_the_tests_of_the_release(release):
+    handed_in = notebook("y = 5")
+    handed_in.cells += [
+        named("pass", "f", False, 1),
+        named("def f(x): return x + 1", "f-answer", True),
+    ]
+    handed_in.cells += [named("pass", "f", False, 1), nbformat.v4.new_code_cell("z = 6")]
+    whole = rebuild(handed_in, release)
+    sources = [cell.source for cell in whole.cells]
+    assert sources == ["y = 5", "def f(x): return x + 1", "assert f(1) == 2", "z = 6"]
+    assert whole.metadata["grading"] == release.metadata["grading"]
+    empty = rebuild(notebook(), release)
+    assert [cell.source for cell in empty.cells] == [cell.source for cell in release.cells[:2]]
+
+
+def test_running_fills_the_outputs(release):
+    release.cells[0].source = "def f(x):\n    return x + 1"
+    run_notebook(release)
+    assert release.cells[1].outputs == []
+    assert release.cells[2].outputs[0]["data"]["text/plain"] == "4"
+    release.cells[0].source = "def f(x):\n    return x"
+    run_notebook(release)
+    assert release.cells[1].outputs[0].output_type == "error"
+
+
+def test_files_that_are_odd_are_mended_with_a_note(tmp_path, release):
+    handed_out = tmp_path / "a.ipynb"
+    nbformat.write(release, handed_out)
+    folder = tmp_path / "student"
+    folder.mkdir()
+    assert "nothing could be graded" in mend(folder, handed_out)
+    assert NOTE in read(folder / "a.ipynb").metadata
+    assert "nothing could be graded" in mend(folder, handed_out)  # said again when graded again
+    (folder / "a.ipynb").write_bytes(b"\xff\xfe")
+    assert "UTF-8" in mend(folder, handed_out)
+    assert (folder / "a.unreadable").read_bytes() == b"\xff\xfe"
+    (folder / "a.ipynb").write_bytes(b"x" * (LARGEST + 1))
+    assert "20 MB" in mend(folder, handed_out)
+    (folder / "a.ipynb").write_text("{}")
+    assert "not a notebook" in mend(folder, handed_out)
+    for path in folder.iterdir():
+        path.unlink()
+    nbformat.write(release, folder / "mine.ipynb")
+    assert "`mine.ipynb` instead of `a.ipynb`" in mend(folder, handed_out)
+    assert [cell.source for cell in read(folder / "a.ipynb").cells]
+    (folder / "a.ipynb").unlink()
+    nbformat.write(release, folder / "mine.ipynb")
+    nbformat.write(release, folder / "another.ipynb")
+    assert "handed in: `another.ipynb`, `mine.ipynb`" in mend(folder, handed_out)
+
+
+def test_hidden_tests_are_cut_out():
+    source = "check(1)\n### BEGIN HIDDEN TESTS\ncheck(2)\n### END HIDDEN TESTS"
+    assert HIDDEN.sub("", source) == "check(1)"
+
+
+@pytest.mark.parametrize(("late", "off"), [(0, 0), (1, 1), (DAY, 1), (DAY + 1, 2), (99 * DAY, 10)])
+def test_a_tenth_of_the_points_for_each_day_begun(late, off):
+    assert PerDay().late_submission_penalty("s", 10.0, late) == pytest.approx(off)
