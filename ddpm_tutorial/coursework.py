@@ -29,14 +29,15 @@ def check(
             raise AssertionError(hint)
     if _without_ones(given) != _without_ones(right):
         raise AssertionError(
-            f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)}"
+            f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)} "
+            "(several results go in a tuple)"
         )
     if not bool(given.isfinite().all()):
         raise AssertionError(f"the answer is not finite everywhere: {_short(given)}")
     worst = int((given.flatten() - right.flatten()).abs().argmax())
     raise AssertionError(
         f"the answer is {float(given.flatten()[worst]):.6g} where "
-        f"{float(right.flatten()[worst]):.6g} is right (entry {worst} of {right.numel()})"
+        f"{float(right.flatten()[worst]):.6g} is right (entry {worst + 1} of {right.numel()}, counted through)"
     )
 
 
@@ -67,7 +68,7 @@ def _numbers(value: Any) -> Tensor:
         return torch.as_tensor(value).detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise AssertionError(
-            f"the answer is a {type(value).__name__}: return a tensor or a number"
+            f"the answer is a {type(value).__name__}: return a tensor, a number, or a list of these"
         ) from None
 
 

@@ -33,7 +33,7 @@ def test_a_known_mistake_is_named_and_what_is_right_is_none():
     check(2.0, 2.0, {"no": 2.0})
     with pytest.raises(AssertionError, match="twice as much"):
         check(4.0, 2.0, {"half": 1.0, "twice as much": 4.0})
-    with pytest.raises(AssertionError, match=r"is 5 where 2 is right \(entry 0 of 1\)"):
+    with pytest.raises(AssertionError, match=r"is 5 where 2 is right \(entry 1 of 1"):
         check(5.0, 2.0, {"half": 1.0})
 
 
@@ -48,7 +48,7 @@ def test_a_known_mistake_is_named_and_what_is_right_is_none():
         (torch.zeros(2, 2), r"shape \(2, 2\)"),
         ([math.nan, 1.0], "not finite everywhere"),
         ([math.inf, 1.0], "not finite everywhere"),
-        ([1.0, 2.5], r"2.5 where 2 is right \(entry 1 of 2\)"),
+        ([1.0, 2.5], r"2.5 where 2 is right \(entry 2 of 2"),
     ],
 )
 def test_everything_else_is_said_plainly(answer, message):
