@@ -63,6 +63,18 @@ def log_density(x, mean, log_variance):
     return (-0.5 * (math.log(2 * math.pi) + log_variance + squared)).sum()
 
 
+@wrong("density", "ln(2 pi) is not halved: 2 pi stands under a root")
+def log_density(x, mean, log_variance):
+    """The whole of ln 2 pi."""
+    return -math.log(2 * math.pi) - 0.5 * (log_variance + (x - mean) ** 2 / log_variance.exp())
+
+
+@wrong("density", "log_variance is not halved: the root of the variance stands in front")
+def log_density(x, mean, log_variance):
+    """The whole of the log-variance."""
+    return -0.5 * (math.log(2 * math.pi) + (x - mean) ** 2 / log_variance.exp()) - log_variance
+
+
 @right("density")
 def log_density(x, mean, log_variance):
     """By torch.distributions."""
@@ -136,6 +148,18 @@ def reparameterise(mean, log_variance, eps):
 def reparameterise(mean, log_variance, eps):
     """The exponential cut after its first term."""
     return mean + (1 + log_variance / 2) * eps
+
+
+@wrong("reparameterise", "is there a root or a logarithm of a negative number?")
+def reparameterise(mean, log_variance, eps):
+    """The root of a log-variance that may be negative."""
+    return mean + log_variance.sqrt() * eps
+
+
+@wrong("reparameterise", "no gradient reaches argument 1")
+def reparameterise(mean, log_variance, eps):
+    """Detached sigma."""
+    return mean + (log_variance / 2).exp().detach() * eps
 
 
 @right("reparameterise")
@@ -225,6 +249,14 @@ def kl_normal(mean_1, log_variance_1, mean_2, log_variance_2):
     return 0.5 * (ratio - 1 + distance - ratio.abs().log())
 
 
+@wrong("kl", "ln(sigma_2 / sigma_1) is half the difference of the log-variances, not all of it")
+def kl_normal(mean_1, log_variance_1, mean_2, log_variance_2):
+    """Log-variances for logs of sigma."""
+    ratio = (log_variance_1 - log_variance_2).exp()
+    distance = (mean_1 - mean_2) ** 2 / log_variance_2.exp()
+    return log_variance_2 - log_variance_1 + 0.5 * (ratio - 1 + distance)
+
+
 @right("kl")
 def kl_normal(mean_1, log_variance_1, mean_2, log_variance_2):
     """With sigmas, as most books print it."""
@@ -295,6 +327,19 @@ def prior_kl(mean, log_variance):
 def prior_kl(mean, log_variance):
     """Summed over the wrong dimension."""
     return 0.5 * (log_variance.exp() + mean**2 - 1 - log_variance).sum(dim=0)
+
+
+@wrong("prior", "the prior has variance 1, so its log-variance is 0")
+def prior_kl(mean, log_variance):
+    """The variance of the prior for its logarithm."""
+    zero = torch.zeros_like(mean)
+    return kl_normal(mean, log_variance, zero, zero + 1).sum(dim=1)
+
+
+@wrong("prior", "this is the mean over everything: add up over the latents of each picture")
+def prior_kl(mean, log_variance):
+    """The mean over everything."""
+    return 0.5 * (log_variance.exp() + mean**2 - 1 - log_variance).mean()
 
 
 @right("prior")
@@ -375,6 +420,15 @@ def kl_estimate(mean_1, log_variance_1, mean_2, log_variance_2, eps):
     return log_density(x, mean_1, log_variance_1).mean(dim=0)
 
 
+@wrong("estimate", "each logarithm is taken at a draw of its own: take both at that of the first")
+def kl_estimate(mean_1, log_variance_1, mean_2, log_variance_2, eps):
+    """Two draws."""
+    x_1 = reparameterise(mean_1, log_variance_1, eps)
+    x_2 = reparameterise(mean_2, log_variance_2, eps)
+    difference = log_density(x_1, mean_1, log_variance_1) - log_density(x_2, mean_2, log_variance_2)
+    return difference.mean(dim=0)
+
+
 @right("estimate")
 def kl_estimate(mean_1, log_variance_1, mean_2, log_variance_2, eps):
     """By torch.distributions."""
@@ -406,7 +460,7 @@ def kl_estimate(mean_1, log_variance_1, mean_2, log_variance_2, eps):
     return (total / len(eps))[None]
 
 
-@wrong("reading", "the scale a is ignored in the gain")
+@wrong("reading", "a is not used: y is a reading of a z, not of z")
 def posterior(m, V, a, W, y):
     """As if a were 1."""
     gain = V / (V + W)
@@ -461,6 +515,25 @@ def posterior(m, V, a, W, y):
     return m + gain * (y - a * m), V + W / a**2
 
 
+@wrong("reading", "y / a is a reading of z, but the variance of its noise is W / a^2, not W")
+def posterior(m, V, a, W, y):
+    """y / a weighted as if its noise had the variance W."""
+    return (W * m + V * (y / a)) / (W + V), W * V / (W + V)
+
+
+@wrong("reading", "the mean and the variance are interchanged: return the mean first")
+def posterior(m, V, a, W, y):
+    """The variance first."""
+    gain = a * V / (a**2 * V + W)
+    return (1 - gain * a) * V, m + gain * (y - a * m)
+
+
+@wrong("reading", "return two things: the mean and the variance")
+def posterior(m, V, a, W, y):
+    """The mean alone."""
+    return m + a * V / (a**2 * V + W) * (y - a * m)
+
+
 @right("reading")
 def posterior(m, V, a, W, y):
     """Precisions added."""
@@ -479,17 +552,15 @@ def posterior(m, V, a, W, y):
 @right("reading")
 def posterior(m, V, a, W, y):
     """One tensor with an extra dimension for both, made in a loop."""
-    pairs = []
-    for one in zip(m, V, a, W, y, strict=True):
-        m1, V1, a1, W1, y1 = (float(each) for each in one)
+    five, pairs = torch.broadcast_tensors(m, V, a, W, y), []
+    for one in zip(*(each.flatten().tolist() for each in five), strict=True):
+        m1, V1, a1, W1, y1 = one
         variance = V1 * W1 / (a1 * a1 * V1 + W1)
         pairs.append([variance * (m1 / V1 + a1 * y1 / W1), variance])
     return torch.tensor(pairs).T[:, None]
 
 
-@wrong(
-    "score", "the derivative of ln p is divided by sigma once: it is (z - mean) over the variance"
-)
+@wrong("score", "you divided by sigma: (z - mean) has to be divided by the variance")
 def score_gradient(f, mean, log_variance, eps):
     """eps for eps over sigma."""
     z = reparameterise(mean, log_variance, eps)
@@ -535,6 +606,24 @@ def score_gradient(f, mean, log_variance, eps):
     """ln p itself."""
     z = reparameterise(mean, log_variance, eps)
     return f(z) * log_density(z, mean, log_variance)
+
+
+@wrong("score", "the derivative is 0: z moved along with the mean. Hold z fixed")
+def score_gradient(f, mean, log_variance, eps):
+    """By autograd, with a draw that depends on the mean."""
+    at = mean.detach().clone().requires_grad_()
+    z = reparameterise(at, log_variance, eps)
+    (slope,) = torch.autograd.grad(log_density(z, at, log_variance).sum(), at)
+    return f(z).detach() * slope
+
+
+@wrong("score", "the derivatives of all draws were added up: each draw has its own")
+def score_gradient(f, mean, log_variance, eps):
+    """By autograd, with one derivative for all draws."""
+    z = reparameterise(mean, log_variance, eps).detach()
+    at = mean.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(log_density(z, at, log_variance).sum(), at)
+    return f(z) * slope
 
 
 @right("score")

@@ -78,6 +78,20 @@ def log_evidence(log_joint):
     return -torch.logsumexp(log_joint, dim=1)
 
 
+@wrong("evidence", "take out of each row its own largest term, not its mean")
+def log_evidence(log_joint):
+    """The mean of the row taken out."""
+    middle = log_joint.mean(dim=1, keepdim=True)
+    return (log_joint - middle).exp().sum(dim=1).log() + middle[:, 0]
+
+
+@wrong("evidence", "not the largest of all rows")
+def log_evidence(log_joint):
+    """The largest term of all rows taken out, in double precision."""
+    largest = log_joint.double().max()
+    return (log_joint.double() - largest).exp().sum(dim=1).log() + largest
+
+
 @right("evidence")
 def log_evidence(log_joint):
     """The largest term taken out by hand."""
@@ -184,6 +198,19 @@ def lower_bound(log_joint, q):
     return (q * (log_joint - q.clamp(min=1e-30).log())).sum(dim=1)
 
 
+@wrong("bound", "the bound is minus infinity there, so leave a kind out only where q is 0")
+def lower_bound(log_joint, q):
+    """Minus infinity turned into a large number."""
+    return torch.nan_to_num(q * (log_joint - torch.log(q)), nan=0.0, posinf=0.0).sum(dim=1)
+
+
+@wrong("bound", "the bound is minus infinity there, so leave a kind out only where q is 0")
+def lower_bound(log_joint, q):
+    """All that is not finite left out."""
+    each = q * (log_joint - q.log())
+    return torch.where(each.isfinite(), each, 0).sum(dim=1)
+
+
 @right("bound")
 def lower_bound(log_joint, q):
     """Average energy and entropy, with torch's own x ln x."""
@@ -205,7 +232,8 @@ def lower_bound(log_joint, q):
 def lower_bound(log_joint, q):
     """Not-a-number set to zero, with a column for the result."""
     each = q * (log_joint - torch.log(q))
-    return torch.nan_to_num(each, nan=0.0, posinf=0.0).sum(dim=1, keepdim=True)
+    each = torch.nan_to_num(each, nan=0.0, posinf=0.0, neginf=-math.inf)
+    return each.sum(dim=1, keepdim=True)
 
 
 @right("bound")
@@ -290,6 +318,26 @@ def posterior_and_gap(log_joint, q):
     """Summed over the pictures too."""
     log_posterior = log_joint.log_softmax(dim=1)
     return log_posterior, torch.where(q > 0, q * (q.log() - log_posterior), 0).sum()
+
+
+@wrong("gap", "return two things: the logarithm of the posterior and the gap")
+def posterior_and_gap(log_joint, q):
+    """The posterior alone."""
+    return log_joint.log_softmax(dim=1)
+
+
+@wrong("gap", "return two things: the logarithm of the posterior and the gap")
+def posterior_and_gap(log_joint, q):
+    """The gap alone."""
+    log_posterior = log_joint.log_softmax(dim=1)
+    return torch.where(q > 0, q * (q.log() - log_posterior), 0).sum(dim=1)
+
+
+@wrong("gap", "the evidence runs along the kinds: give it the shape (B, 1)")
+def posterior_and_gap(log_joint, q):
+    """The evidence of each picture subtracted along the kinds."""
+    log_posterior = log_joint - log_joint.logsumexp(dim=1)
+    return log_posterior, torch.where(q > 0, q * (q.log() - log_posterior), 0).sum(dim=1)
 
 
 @right("gap")
@@ -394,6 +442,13 @@ def prior_term(x0, alpha_bar):
     """The mean taken for zero."""
     mean = torch.zeros_like(x0)
     return kl_normal(mean, (1 - alpha_bar[-1]).log(), 0.0, 0.0).flatten(1).sum(1)
+
+
+@wrong("prior", "two variances were passed to kl_normal: it takes the logarithm of each")
+def prior_term(x0, alpha_bar):
+    """Both variances for their logarithms."""
+    mean = alpha_bar[-1].sqrt() * x0
+    return kl_normal(mean, 1 - alpha_bar[-1], 0.0, 1.0).flatten(1).sum(1)
 
 
 @right("prior")
@@ -541,6 +596,17 @@ def denoising_term(posterior_mean, model_mean, t, alpha_bar):
     return ((posterior_mean - model_mean) ** 2).flatten(1).sum(1) / (2 * variance)
 
 
+@wrong(
+    "denoising", "the variance runs along the width: give it the shape (B, 1, 1, 1), or sum first"
+)
+def denoising_term(posterior_mean, model_mean, t, alpha_bar):
+    """The variances of the pictures used along the width."""
+    beta = 1 - alpha_bar[t] / alpha_bar[t - 1]
+    variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta
+    each = (posterior_mean - model_mean) ** 2 / (2 * variance)
+    return torch.where(t > 1, each.flatten(1).sum(1), 0)
+
+
 @right("denoising")
 def denoising_term(posterior_mean, model_mean, t, alpha_bar):
     """By kl_normal, with the two variances, and the variance of t = 2 kept away from t = 1."""
@@ -652,6 +718,13 @@ def bits_per_dim(reconstruction, prior, denoising, dimensions):
     """The mean over all terms."""
     terms = torch.cat([-reconstruction[:, None], prior[:, None], denoising], dim=1)
     return terms.mean(dim=1) / (dimensions * math.log(2))
+
+
+@wrong("bits", "prior and denoising are divergences: in the bound each is subtracted")
+def bits_per_dim(reconstruction, prior, denoising, dimensions):
+    """Divergences added to the bound."""
+    bound = reconstruction + prior + denoising.sum(dim=1)
+    return -bound / (dimensions * math.log(2))
 
 
 @right("bits")
@@ -831,6 +904,19 @@ def path_terms(x0, eps, alpha_bar, model):
         log_q = log_normal(above, alpha.sqrt() * x, 1 - alpha)
         x = above
     return torch.stack([*terms, log_normal(x, 0.0, 0.0) - log_q], dim=1)
+
+
+@wrong("path", "the prior has variance 1, so its log-variance is 0")
+def path_terms(x0, eps, alpha_bar, model):
+    """The variance of the prior for its logarithm."""
+    terms, x, log_q = [], x0, torch.zeros_like(x0)
+    for t in range(1, len(alpha_bar)):
+        alpha = alpha_bar[t] / alpha_bar[t - 1]
+        above = alpha.sqrt() * x + (1 - alpha).sqrt() * eps[t - 1]
+        terms.append(log_normal(x, *model(above, t)) - log_q)
+        log_q = log_normal(above, alpha.sqrt() * x, (1 - alpha).log())
+        x = above
+    return torch.stack([*terms, log_normal(x, 0.0, 1.0) - log_q], dim=1)
 
 
 @right("path")

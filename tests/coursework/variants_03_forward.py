@@ -411,7 +411,7 @@ def q_sample(alpha_bar, x0, t, eps):
     return kept.sqrt() * x0 + (1 - kept).sqrt() * eps
 
 
-@wrong("sample", "the two factors are interchanged: the picture gets the root of alpha_bar")
+@wrong("sample", "the factors of picture and noise are interchanged")
 def q_sample(alpha_bar, x0, t, eps):
     """The factors interchanged."""
     kept = alpha_bar[t].view(-1, 1, 1, 1).float()
@@ -432,7 +432,35 @@ def q_sample(alpha_bar, x0, t, eps):
     return kept.sqrt() * x0 + (1 - kept).sqrt() * torch.randn_like(x0)
 
 
-@wrong("sample", "x0 is float32 and the result is not: give the factors the type of x0")
+@wrong("sample", "the answer is not finite: is there a root or a logarithm of a negative number?")
+def q_sample(alpha_bar, x0, t, eps):
+    """The difference the wrong way round, under a root."""
+    kept = alpha_bar[t].view(-1, 1, 1, 1).float()
+    return kept.sqrt() * x0 + (kept - 1).sqrt() * eps
+
+
+@wrong("sample", "1 - alpha_bar was taken in float32: subtract in float64, convert afterwards")
+def q_sample(alpha_bar, x0, t, eps):
+    """Converted before the subtraction."""
+    kept = alpha_bar[t].view(-1, 1, 1, 1).to(x0.dtype)
+    return kept.sqrt() * x0 + (1 - kept).sqrt() * eps
+
+
+@wrong("sample", "x0 is float64 here: give the result the type of x0")
+def q_sample(alpha_bar, x0, t, eps):
+    """Always float32."""
+    kept = alpha_bar[t].view(-1, 1, 1, 1)
+    return (kept.sqrt() * x0 + (1 - kept).sqrt() * eps).float()
+
+
+@wrong("sample", "x0 is float64 here: give the roots the type of x0")
+def q_sample(alpha_bar, x0, t, eps):
+    """The roots always float32, in a result of the right type."""
+    kept = alpha_bar[t].view(-1, 1, 1, 1)
+    return kept.sqrt().float() * x0 + (1 - kept).sqrt().float() * eps
+
+
+@wrong("sample", "x0 is float32 and the result is not: compute both roots in float64")
 def q_sample(alpha_bar, x0, t, eps):
     """In double precision, which no network takes."""
     kept = alpha_bar[t].view(-1, 1, 1, 1)
@@ -464,7 +492,7 @@ def q_sample(alpha_bar, x0, t, eps):
     return picture + torch.einsum("b,bchw->bchw", angle.sin().to(x0), eps)
 
 
-@wrong("views", "x0 is still shrunk: divide by the root of alpha_bar")
+@wrong("views", "your x0 is still shrunk: the picture has a factor in x_t")
 def views(alpha_bar, x_t, t, eps):
     """No division."""
     kept = alpha_bar[t].view(-1, 1, 1, 1).float()
@@ -472,7 +500,9 @@ def views(alpha_bar, x_t, t, eps):
     return x0, kept.sqrt() * eps - (1 - kept).sqrt() * x0
 
 
-@wrong("views", "x0 is divided by alpha_bar: the root of it is the factor in x_t")
+@wrong(
+    "views", "your x0 is divided by the wrong number: which factor does the picture have in x_t?"
+)
 def views(alpha_bar, x_t, t, eps):
     """The root forgotten in the division."""
     kept = alpha_bar[t].view(-1, 1, 1, 1).float()
@@ -480,7 +510,9 @@ def views(alpha_bar, x_t, t, eps):
     return x0, kept.sqrt() * eps - (1 - kept).sqrt() * x0
 
 
-@wrong("views", "the variance 1 - alpha_bar is the factor of the noise in your x0: take its root")
+@wrong(
+    "views", "the noise is taken out with a variance as its factor, not with a standard deviation"
+)
 def views(alpha_bar, x_t, t, eps):
     """The variance for sigma."""
     kept = alpha_bar[t].view(-1, 1, 1, 1).float()
@@ -496,7 +528,7 @@ def views(alpha_bar, x_t, t, eps):
     return x0, kept.sqrt() * eps - (1 - kept).sqrt() * x0
 
 
-@wrong("views", "x_t is divided by its factor before the noise is out: subtract first, then divide")
+@wrong("views", "x_t is divided and the noise is not: are brackets missing in your x0?")
 def views(alpha_bar, x_t, t, eps):
     """Brackets missing."""
     kept = alpha_bar[t].view(-1, 1, 1, 1).float()
@@ -576,6 +608,13 @@ def views(alpha_bar, x_t, t, eps):
     return x0, kept.sqrt() * x0 + (1 - kept).sqrt() * eps
 
 
+@wrong("views", "return two things: x0 and v")
+def views(alpha_bar, x_t, t, eps):
+    """No v."""
+    kept = alpha_bar[t].view(-1, 1, 1, 1)
+    return (x_t - (1 - kept).sqrt() * eps) / kept.sqrt()
+
+
 @right("views")
 def views(alpha_bar, x_t, t, eps):
     """With v first, which has no x0 in it, and x0 from v."""
@@ -587,13 +626,14 @@ def views(alpha_bar, x_t, t, eps):
 
 @right("views")
 def views(alpha_bar, x_t, t, eps):
-    """Picture by picture, as one tensor."""
+    """Picture by picture."""
     found = []
     for noisy, step, noise in zip(x_t, t.tolist(), eps, strict=True):
         kept = float(alpha_bar[step])
         x0 = (noisy - math.sqrt(1 - kept) * noise) / math.sqrt(kept)
         found.append(torch.stack([x0, math.sqrt(kept) * noise - math.sqrt(1 - kept) * x0]))
-    return torch.stack(found, dim=1)
+    x0, v = torch.stack(found, dim=1)
+    return x0, v
 
 
 @right("views")
@@ -640,7 +680,10 @@ def posterior(alpha_bar, x0, x_t, t, s):
     return mean / (1 - at_t), (1 - at_s) / (1 - at_t) * (1 - ratio)
 
 
-@wrong("posterior", "the weight of x_t has alpha_bar_t where rho belongs")
+@wrong(
+    "posterior",
+    "the wrong factor is under the root in the weight of x_t: which steps count?",
+)
 def posterior(alpha_bar, x0, x_t, t, s):
     """Alpha_bar for alpha in one place."""
     at_t, at_s = alpha_bar[t].view(-1, 1, 1, 1), alpha_bar[s].view(-1, 1, 1, 1)
@@ -649,7 +692,10 @@ def posterior(alpha_bar, x0, x_t, t, s):
     return mean / (1 - at_t), (1 - at_s) / (1 - at_t) * (1 - ratio)
 
 
-@wrong("posterior", "the weight of x0 has alpha_bar_t under the root: it should be alpha_bar_s")
+@wrong(
+    "posterior",
+    "the wrong level is under the root in the weight of x0: try s = 0, where the mean is x0",
+)
 def posterior(alpha_bar, x0, x_t, t, s):
     """A t for an s."""
     at_t, at_s = alpha_bar[t].view(-1, 1, 1, 1), alpha_bar[s].view(-1, 1, 1, 1)
@@ -692,7 +738,10 @@ def posterior(alpha_bar, x0, x_t, t, s):
     return mean / (1 - at_t), ((1 - at_s) / (1 - at_t) * (1 - ratio)).sqrt()
 
 
-@wrong("posterior", "a fraction in the variance is upside down: s belongs above the line, t below")
+@wrong(
+    "posterior",
+    "a fraction in the variance is upside down: try s = 0, where the variance must be 0",
+)
 def posterior(alpha_bar, x0, x_t, t, s):
     """Turned around."""
     at_t, at_s = alpha_bar[t].view(-1, 1, 1, 1), alpha_bar[s].view(-1, 1, 1, 1)
@@ -738,6 +787,15 @@ def posterior(alpha_bar, x0, x_t, t, s):
     return mean / (1 - at_t), ((1 - at_s) / (1 - at_t) * (1 - ratio)).clamp(min=1e-8)
 
 
+@wrong("posterior", "return two things: mean and variance")
+def posterior(alpha_bar, x0, x_t, t, s):
+    """No variance."""
+    at_t, at_s = alpha_bar[t].view(-1, 1, 1, 1), alpha_bar[s].view(-1, 1, 1, 1)
+    ratio = at_t / at_s
+    mean = at_s.sqrt() * (1 - ratio) * x0 + ratio.sqrt() * (1 - at_s) * x_t
+    return mean / (1 - at_t)
+
+
 @right("posterior")
 def posterior(alpha_bar, x0, x_t, t, s):
     """As a reading of x_s that x_t is, with a gain; the variance of shape (B,)."""
@@ -769,7 +827,7 @@ def posterior(alpha_bar, x0, x_t, t, s):
     return [b.sqrt() * x0 + (1 - b - variance).clamp(min=0).sqrt() * eps, variance]
 
 
-@wrong("levels", "the values are cut off behind the point: the nearest level is asked for")
+@wrong("levels", "the fraction was dropped: the nearest level is asked for")
 def to_levels(images, L=256):
     """Truncated."""
     return ((images + 1) * (L - 1) / 2).clamp(0, L - 1).to(torch.uint8)

@@ -4,7 +4,7 @@ import torch
 from variants import right, wrong
 
 
-@wrong("pairs", "the walk never visits T, where the start is pure noise")
+@wrong("pairs", "the walk never visits T, where the start is pure noise: time counts from 1 to T")
 def step_pairs(T, steps):
     """The stride counted from 0, as in range(0, T, stride)."""
     times = [*range(0, T, T // steps)][::-1]
@@ -60,7 +60,7 @@ def step_pairs(T, steps):
     return [(times[k], times[k + 1]) for k in range(len(times) - 1)]
 
 
-@wrong("pairs", "the walk begins at T - 1: time counts from 1 to T here")
+@wrong("pairs", "the walk never visits T, where the start is pure noise: time counts from 1 to T")
 def step_pairs(T, steps):
     """Counted from 0 to T - 1."""
     times = [round((T - 1) * k / steps) for k in range(steps, -1, -1)]
@@ -72,6 +72,60 @@ def step_pairs(T, steps):
     """Floats."""
     times = torch.linspace(T, 0, steps + 1).round().tolist()
     return [(times[k], times[k + 1]) for k in range(len(times) - 1)]
+
+
+@wrong("pairs", "a time is a float: the times index a table")
+def step_pairs(T, steps):
+    """A float tensor of shape (K, 2)."""
+    times = torch.linspace(T, 0, steps + 1).round()
+    return torch.stack([times[:-1], times[1:]], dim=1)
+
+
+@wrong("pairs", "a time is a float: the times index a table")
+def step_pairs(T, steps):
+    """Tuples of float tensors."""
+    times = torch.linspace(T, 0, steps + 1).round()
+    return list(zip(times[:-1], times[1:], strict=True))
+
+
+@wrong("pairs", "the walk stops short of 0: there is noise left in the picture")
+def step_pairs(T, steps):
+    """A fixed stride, rounded, that does not reach 0."""
+    times = [T - (T // steps) * j for j in range(steps + 1)]
+    return [(times[j], times[j + 1]) for j in range(steps)]
+
+
+@wrong(
+    "pairs",
+    "the stride is fixed, and the last pair makes up for it: round the times, not the stride",
+)
+def step_pairs(T, steps):
+    """A fixed stride, and the last time set to 0."""
+    times = [T - round(T / steps) * j for j in range(steps)] + [0]
+    return [(times[j], times[j + 1]) for j in range(steps)]
+
+
+@wrong("pairs", "the stride is rounded up, which makes the last pair too short: round the times")
+def step_pairs(T, steps):
+    """A fixed stride, rounded up."""
+    times = [max(T - -(-T // steps) * j, 0) for j in range(steps + 1)]
+    return [(times[j], times[j + 1]) for j in range(steps)]
+
+
+@right("pairs")
+def step_pairs(T, steps):
+    """An integer tensor of shape (K, 2)."""
+    times = torch.linspace(T, 0, steps + 1, dtype=torch.float64).round().int()
+    return torch.stack([times[:-1], times[1:]], dim=1)
+
+
+@right("pairs")
+def step_pairs(T, steps):
+    """Whole numbers of numpy."""
+    import numpy as np
+
+    times = np.linspace(T, 0, steps + 1).round().astype(int)
+    return [(times[j], times[j + 1]) for j in range(steps)]
 
 
 @right("pairs")
@@ -186,6 +240,22 @@ def guess(x_t, t, eps_hat, alpha_bar):
     signal, sigma = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
     x0_hat = ((x_t - sigma * eps_hat) / signal).clamp(-1, 1)
     return x0_hat, (x_t - signal * x0_hat) / (1 - alpha_bar[t])
+
+
+@wrong("guess", "the noise is cut too: only the data lie in [-1, 1]")
+def guess(x_t, t, eps_hat, alpha_bar):
+    """Both cut."""
+    signal, sigma = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
+    x0_hat = ((x_t - sigma * eps_hat) / signal).clamp(-1, 1)
+    return x0_hat, ((x_t - signal * x0_hat) / sigma).clamp(-1, 1)
+
+
+@wrong("guess", "alpha_bar stands where its root belongs, in the noise derived again")
+def guess(x_t, t, eps_hat, alpha_bar):
+    """No root at the signal, on the way back only."""
+    signal, sigma = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
+    x0_hat = ((x_t - sigma * eps_hat) / signal).clamp(-1, 1)
+    return x0_hat, (x_t - alpha_bar[t] * x0_hat) / sigma
 
 
 @right("guess")
@@ -308,6 +378,36 @@ def ddpm_step(x_t, eps_hat, t, s, z, alpha_bar):
     """The mean alone."""
     alpha = alpha_bar[t] / alpha_bar[s]
     return (x_t - (1 - alpha) / (1 - alpha_bar[t]).sqrt() * eps_hat) / alpha.sqrt()
+
+
+@wrong("ancestral", "the product begins at s + 1: divide by alpha_bar of s, not of s - 1")
+def ddpm_step(x_t, eps_hat, t, s, z, alpha_bar):
+    """s - 1 in the divisor."""
+    alpha = alpha_bar[t] / alpha_bar[max(s - 1, 0)]
+    mean = (x_t - (1 - alpha) / (1 - alpha_bar[t]).sqrt() * eps_hat) / alpha.sqrt()
+    variance = (1 - alpha_bar[s]) / (1 - alpha_bar[t]) * (1 - alpha)
+    return mean + variance.sqrt() * z
+
+
+@wrong(
+    "ancestral",
+    "this multiplies entries of alpha_bar, which are products already: divide two of them",
+)
+def ddpm_step(x_t, eps_hat, t, s, z, alpha_bar):
+    """alpha_bar multiplied from s + 1 to t."""
+    alpha = alpha_bar[s + 1 : t + 1].prod()
+    mean = (x_t - (1 - alpha) / (1 - alpha_bar[t]).sqrt() * eps_hat) / alpha.sqrt()
+    variance = (1 - alpha_bar[s]) / (1 - alpha_bar[t]) * (1 - alpha)
+    return mean + variance.sqrt() * z
+
+
+@wrong("ancestral", "the variance has alpha_bar of t - 1: it belongs to s")
+def ddpm_step(x_t, eps_hat, t, s, z, alpha_bar):
+    """t - 1 left in the variance."""
+    alpha = alpha_bar[t] / alpha_bar[s]
+    mean = (x_t - (1 - alpha) / (1 - alpha_bar[t]).sqrt() * eps_hat) / alpha.sqrt()
+    variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * (1 - alpha)
+    return mean + variance.sqrt() * z
 
 
 @right("ancestral")
@@ -451,6 +551,32 @@ def ddim_step(x0_hat, eps_hat, t, s, eta, z, alpha_bar):
     sigma = ((1 - b) / (1 - a) * (1 - a / b)).sqrt()
     k = (1 - b - sigma**2).clamp(min=0).sqrt()
     return b.sqrt() * x0_hat + k * eps_hat + sigma * z
+
+
+@wrong("ddim", "sigma stands where its square belongs under the root of k")
+def ddim_step(x0_hat, eps_hat, t, s, eta, z, alpha_bar):
+    """sigma, not squared, in k."""
+    a, b = alpha_bar[t], alpha_bar[s]
+    sigma = eta * ((1 - b) / (1 - a) * (1 - a / b)).sqrt()
+    return b.sqrt() * x0_hat + (1 - b - sigma).sqrt() * eps_hat + sigma * z
+
+
+@wrong("ddim", "eta is missing in k: it takes off the square of sigma, and eta belongs to sigma")
+def ddim_step(x0_hat, eps_hat, t, s, eta, z, alpha_bar):
+    """eta forgotten in k."""
+    a, b = alpha_bar[t], alpha_bar[s]
+    variance = (1 - b) / (1 - a) * (1 - a / b)
+    k = (1 - b - variance).clamp(min=0).sqrt()
+    return b.sqrt() * x0_hat + k * eps_hat + eta * variance.sqrt() * z
+
+
+@wrong("ddim", "eta is in k, but not in the factor of z: both take the same sigma")
+def ddim_step(x0_hat, eps_hat, t, s, eta, z, alpha_bar):
+    """eta forgotten at z."""
+    a, b = alpha_bar[t], alpha_bar[s]
+    variance = (1 - b) / (1 - a) * (1 - a / b)
+    k = (1 - b - eta**2 * variance).clamp(min=0).sqrt()
+    return b.sqrt() * x0_hat + k * eps_hat + variance.sqrt() * z
 
 
 @right("ddim")
@@ -672,7 +798,7 @@ def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
     return x
 
 
-@wrong("sampler", "the same noise is added at each step: noise[k] belongs to pair k")
+@wrong("sampler", "the same noise is added at each step: noise[j] belongs to pair j")
 def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
     """noise[0] each time."""
     x = x_T
@@ -730,7 +856,7 @@ def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
 def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
     """All in one place, with nothing from the other parts."""
     x_t = x_T
-    for k, (t, s) in enumerate(pairs):
+    for j, (t, s) in enumerate(pairs):
         a, b, at = alpha_bar[t], alpha_bar[s], torch.full((len(x_t),), t)
         told = network(x_t, at, label)
         eps_hat = (1 + w) * told - w * network(x_t, at, torch.full((len(x_t),), null))
@@ -739,7 +865,7 @@ def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
         sigma = eta * ((1 - b) / (1 - a) * (1 - a / b)).sqrt()
         x_t = b.sqrt() * x0_hat + (1 - b - sigma**2).clamp(min=0).sqrt() * eps_hat
         if s > 0:
-            x_t = x_t + sigma * noise[k]
+            x_t = x_t + sigma * noise[j]
     return x_t
 
 
@@ -761,10 +887,10 @@ def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
     drawn = []
     for n in range(len(x_T)):
         x, y = x_T[n : n + 1], label[n : n + 1]
-        for k, (t, s) in enumerate(pairs):
+        for j, (t, s) in enumerate(pairs):
             eps_hat = guided(network, x, torch.tensor([t]), y, w, null)
             x0_hat, eps_hat = guess(x, t, eps_hat, alpha_bar)
-            x = ddim_step(x0_hat, eps_hat, t, s, eta, noise[k, n], alpha_bar)
+            x = ddim_step(x0_hat, eps_hat, t, s, eta, noise[j, n], alpha_bar)
         drawn.append(x0_hat)
     return torch.cat(drawn)
 
@@ -851,6 +977,23 @@ def spread(features, label):
         n = int((label == k).sum())
         total += torch.cdist(features[label == k], features[label == k]).sum() / (n * (n - 1))
     return total / (label.max() + 1)
+
+
+@wrong("spread", "a class is left out: do not count the labels up, look which ones occur")
+def spread(features, label):
+    """Labels counted up to a guessed number, empty ones left out."""
+    means = []
+    for y in range(5):
+        if (label == y).any():
+            means.append(torch.pdist(features[label == y]).mean())
+    return torch.stack(means).mean()
+
+
+@wrong("spread", "a class is left out: do not count the labels up, look which ones occur")
+def spread(features, label):
+    """Labels counted up to the number of pictures."""
+    classes = [features[label == y] for y in range(len(label))]
+    return torch.stack([torch.pdist(rows).mean() for rows in classes if len(rows) > 1]).mean()
 
 
 @right("spread")
