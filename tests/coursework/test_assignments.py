@@ -40,6 +40,18 @@ def make():
     return load("make_assignments")
 
 
+def test_there_are_five_and_the_book_has_them_all():
+    toc = (ROOT / "book/_toc.yml").read_text(encoding="utf-8")
+    index = (COURSE / "index.md").read_text(encoding="utf-8")
+    assert len(NAMES) == 5
+    for name in NAMES:
+        assert f"file: assignments/student/{name}\n" in toc
+        assert f"<student/{name}.ipynb>" in index
+    assert "INSTRUCTORS" not in toc
+    assert "assignments/source" not in toc
+    assert "assignments/solutions" not in toc
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_made_is_not_stale(make, name, monkeypatch):
     monkeypatch.setenv("PATH", make.with_tools())

@@ -85,7 +85,7 @@ def step_pairs(T, steps):
 def step_pairs(T, steps):
     """Tuples of float tensors."""
     times = torch.linspace(T, 0, steps + 1).round()
-    return list(zip(times[:-1], times[1:], strict=True))
+    return [(times[j], times[j + 1]) for j in range(steps)]
 
 
 @wrong("pairs", "the walk stops short of 0: there is noise left in the picture")
