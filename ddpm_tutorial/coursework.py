@@ -35,9 +35,10 @@ def check(
     if not bool(given.isfinite().all()):
         raise AssertionError(f"the answer is not finite everywhere: {_short(given)}")
     worst = int((given.flatten() - right.flatten()).abs().argmax())
+    found, wanted = (float(value.flatten()[worst]) for value in (given, right))
     raise AssertionError(
-        f"the answer is {float(given.flatten()[worst]):.6g} where "
-        f"{float(right.flatten()[worst]):.6g} is right (entry {worst + 1} of {right.numel()}, counted through)"
+        f"the answer is {found:.6g} where {wanted:.6g} is right "
+        f"(entry {worst + 1} of {right.numel()}, counted through)"
     )
 
 

@@ -8,22 +8,30 @@ was marked by hand stays.
 """
 
 import argparse
+import contextlib
 import io
 import logging
 import multiprocessing
 import os
 import re
+import resource
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 from grading.rebuild import mend, released
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
+
+LONGEST = 900.0  # seconds for one submission, all in all
+MEMORY = 4 * 2**30  # that the grader itself may take for one submission
 
 
 class Result(NamedTuple):
@@ -65,6 +73,50 @@ def grade_one(assignment: str, student: str) -> Result:
     return Result(student, False, (errors or said or ["it is not known why"])[-1])
 
 
+def grade_all(assignment: str, students: Sequence[str], jobs: int) -> Iterator[Result]:
+    """Grade each in a process of its own, so that what ends or stops one ends no other.
+
+    Forked, so that nbgrader and torch are loaded once. The students' code runs in none of them.
+    """
+    context = multiprocessing.get_context("fork")
+    waiting, running = list(students), dict[Connection, tuple[str, Any, float]]()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            student = waiting.pop(0)
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_report, args=(sender, assignment, student))
+            process.start()
+            sender.close()
+            running[receiver] = student, process, time.monotonic() + LONGEST
+        soonest = min(until for _, _, until in running.values())
+        ready = wait(list(running), max(0.0, soonest - time.monotonic()))
+        late = [one for one, (_, _, until) in running.items() if time.monotonic() > until]
+        for receiver in {*ready, *late}:
+            student, process, _ = running.pop(receiver)
+            try:
+                result = receiver.recv() if receiver in ready else None
+            except EOFError:
+                result = None
+            if result is None and process.is_alive():
+                for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+                    with contextlib.suppress(psutil.Error):
+                        child.kill()
+            process.join()
+            yield result or Result(student, False, "grading it took too much time or memory")
+
+
+def _report(sender: Connection, assignment: str, student: str) -> None:
+    with contextlib.suppress(ValueError, OSError):  # an answer that takes all memory ends only this
+        room = psutil.Process().memory_info().vms + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (room, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    sender.send(grade_one(assignment, student))
+
+
+def one_line(note: str) -> str:
+    """The note as one line that changes nothing else on a terminal: students choose file names."""
+    return "".join(c if c.isprintable() else " " for c in note)[:300]
+
+
 def points(gradebook: Gradebook, assignment: str, student: str) -> str:
     """What the gradebook says."""
     try:
@@ -91,16 +143,12 @@ def main() -> None:
     students = arguments.student or there
     if missing := set(students) - set(there):
         raise SystemExit(f"nothing submitted for {assignment} by: {', '.join(sorted(missing))}")
-    # Forked, so that nbgrader and torch are loaded once. The students' code runs in neither.
-    context: Any = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
-        futures = [pool.submit(grade_one, assignment, student) for student in students]
-        done = tqdm(as_completed(futures), total=len(futures), desc=assignment, disable=None)
-        results = sorted(future.result() for future in done)
+    apart = grade_all(assignment, students, arguments.jobs)
+    results = sorted(tqdm(apart, total=len(students), desc=assignment, disable=None))
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
         for result in results:
             what = points(gradebook, assignment, result.student) if result.graded else "NOT GRADED"
-            print(f"{result.student:20} {what:30} {result.note}")
+            print(f"{result.student:20} {what:30} {one_line(result.note)}")
     sys.exit(0 if all(result.graded for result in results) else 1)
 
 

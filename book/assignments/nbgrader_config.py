@@ -20,6 +20,8 @@ c.CourseDirectory.root = str(HERE)
 # Several processes write to the gradebook: each waits for its turn.
 c.CourseDirectory.db_url = f"sqlite:///{HERE}/gradebook.db?timeout=120"
 
+c.CourseDirectory.ignore.extend(["*.note", "*.unreadable"])
+
 c.Autograde.sanitize_preprocessors = [
     Rebuild,
     ours.ClearOutput,
@@ -39,6 +41,7 @@ c.Autograde.autograde_preprocessors = [
 ]
 c.GenerateFeedback.preprocessors = [ours.GetGrades, HideTests, CSSHTMLHeaderPreprocessor]
 c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": "grading.feedback.markdown"}
 
 # The late policy. Without a due date nothing is late; without these lines nothing is taken off.
 c.AssignLatePenalties.plugin_class = PerDay

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from .sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
 
 FROM_OUTSIDE = {"__name__": "__main__"}
 RESTARTS = 6
+PNG = re.compile(r"iVBOR[A-Za-z0-9+/=]{,3000000}")  # in base64
 
 
 class ExecuteApart(NbGraderPreprocessor):
@@ -86,13 +88,13 @@ class Student:
         except SandboxEnded as error:
             return [*outputs, error_output(error)]
         self.cells.append(source)
-        for picture in found.get("figures") or []:
-            if isinstance(picture, str) and picture.startswith("iVBOR"):  # PNG in base64
+        figures = found.get("figures")
+        for picture in figures[:10] if isinstance(figures, list) else []:
+            if isinstance(picture, str) and PNG.fullmatch(picture):
                 outputs.append(nbformat.v4.new_output("display_data", data={"image/png": picture}))
         if isinstance(found.get("text"), str):
-            outputs.append(
-                nbformat.v4.new_output("display_data", data={"text/plain": found["text"]})
-            )
+            text = {"text/plain": legible(found["text"], 10_000)}
+            outputs.append(nbformat.v4.new_output("display_data", data=text))
         return outputs
 
     def call(
@@ -153,9 +155,15 @@ def error_output(error: Exception) -> NotebookNode:
         name, _, message = message.partition(": ")
         if name == "NotImplementedError" and not message.strip():
             message = "this part has not been answered"
+    name, message = legible(name, 100), legible(message, 4000)
     return nbformat.v4.new_output(
         "error", ename=name, evalue=message, traceback=[f"{name}: {message}"]
     )
+
+
+def legible(text: str, length: int) -> str:
+    """Cut, and without what UTF-8 cannot hold: the student's process chose it."""
+    return text[:length].encode("utf-8", "replace").decode()
 
 
 def _attempt(cell: NotebookNode, action: Callable[[], None]) -> None:

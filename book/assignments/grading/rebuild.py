@@ -3,6 +3,7 @@
 Whatever was deleted, copied, moved or changed outside the answers comes back as it was handed out.
 """
 
+import codecs
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from traitlets import Unicode
 
 LARGEST = 20 * 2**20  # bytes of a notebook
 NOTE = "grading_note"
+MOST_CELLS = 500
+MOST_TEXT = 1_000_000
 
 
 class Rebuild(NbGraderPreprocessor):
@@ -40,7 +43,14 @@ def read(path: Path) -> NotebookNode:
         raise ValueError(f"it has more than {LARGEST // 2**20} MB")
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        if len(notebook.cells) > MOST_CELLS:
+            raise ValueError(f"more than {MOST_CELLS} cells")
+        if sum(len(cell.source) for cell in notebook.cells) > MOST_TEXT:
+            raise ValueError(f"more than {MOST_TEXT} characters in its cells")
         nbformat.validate(notebook)
+        nbformat.writes(notebook).encode()  # JSON can hold half characters, UTF-8 cannot
+    except UnicodeEncodeError:
+        raise ValueError("it has half a character in it, which is no text") from None
     except UnicodeDecodeError:
         raise ValueError("it is not text in UTF-8") from None
     except Exception as error:  # nbformat raises a dozen kinds
@@ -88,7 +98,9 @@ def mend(folder: Path, release: Path) -> str:
     cannot be read is kept beside the notebook, and in its place stands the version handed out.
     """
     expected = folder / release.name
-    others = sorted(path for path in folder.iterdir() if path.is_file() and path != expected)
+    record = expected.with_suffix(".note")  # what a notebook says of itself is not believed
+    ours = {expected, record, expected.with_suffix(".unreadable")}
+    others = sorted(path for path in folder.iterdir() if path.is_file() and path not in ours)
     notebooks = [path for path in others if path.suffix == ".ipynb"]
     note = ""
     if not expected.exists() and len(notebooks) == 1:
@@ -97,7 +109,10 @@ def mend(folder: Path, release: Path) -> str:
     elif not expected.exists():
         handed_in = ", ".join(f"`{path.name}`" for path in others) or "nothing"
         note = f"There is no `{expected.name}`; handed in: {handed_in}. So nothing could be graded."
-    if expected.exists():
+    if expected.is_file():
+        content = expected.read_bytes()
+        if content.startswith(codecs.BOM_UTF8):  # harmless, but nbgrader stumbles over it
+            expected.write_bytes(content.removeprefix(codecs.BOM_UTF8))
         try:
             notebook = read(expected)
         except ValueError as error:
@@ -106,9 +121,14 @@ def mend(folder: Path, release: Path) -> str:
     if not expected.exists():
         notebook = read(release)
     elif not note:
-        kept = notebook.metadata.get(NOTE, "")
-        return kept if isinstance(kept, str) else ""
-    notebook.metadata[NOTE] = note
+        kept = notebook.metadata.pop(NOTE, None)
+        if kept is None:
+            return ""
+        if record.exists() and record.read_text(encoding="utf-8") == kept:
+            return str(kept)
+    if note:
+        record.write_text(note, encoding="utf-8")
+        notebook.metadata[NOTE] = note
     nbformat.write(notebook, expected)
     return note
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import matplotlib
 import psutil
@@ -52,6 +52,8 @@ class Limits:
     resident: int = 3 * 2**30
     file_size: int = 50 * 2**20
     processes: int = 64
+    folder: int = 200 * 2**20  # of all files together
+    entries: int = 200_000  # of lists in one answer; a tensor counts as one
     output: int = 100_000
 
 
@@ -71,7 +73,7 @@ class Sandbox:
         self.callbacks: list[Any] = []
         self.reason = ""
         self.printed = b""
-        self._unread = b""
+        self._unread = bytearray()
         self.place = Path(tempfile.mkdtemp(prefix="submission-"))
         self.folder, package = self.place / "work", self.place / "package"
         self.folder.mkdir()
@@ -80,14 +82,16 @@ class Sandbox:
         copy_package(package / "ddpm_tutorial", modules)
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
+        os.set_blocking(self._requests, False)  # whoever does not read must not stop the grader
         settings = {
             "memory": limits.memory,
             "file_size": limits.file_size,
+            "folder_size": limits.folder,
             "processes": limits.processes,
             "package": str(package),
             "modules": list(modules),
             "readable": [*readable_folders(), str(package), str(PACKAGE / "assets")],
-            "writable": [str(self.folder)],
+            "writable": [str(self.folder), "/dev/null"],
             "requests": requests,
             "replies": replies,
         }
@@ -174,13 +178,13 @@ class Sandbox:
     def _ask(self, message: dict[str, Any]) -> Any:
         if self.process.poll() is not None:
             raise SandboxEnded(self.reason or "the process has ended")
-        self._send(message)
         until = time.monotonic() + self.limits.call
+        self._send(message, until)
         while True:
             reply = self._receive(until - time.monotonic())
             try:
                 if "callback" in reply:
-                    self._send(self._answer(reply))
+                    self._send(self._answer(reply), until)
                 elif "error" in reply:
                     raise StudentError(f"{reply['error']}: {reply['message']}")
                 else:
@@ -218,37 +222,53 @@ class Sandbox:
 
         return wire.decode(message, other)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any], until: float) -> None:
+        line = memoryview(json.dumps(message).encode() + b"\n")
         try:
-            line = json.dumps(message).encode() + b"\n"
             while line:
-                line = line[os.write(self._requests, line) :]
+                left = min(until, self.deadline) - time.monotonic()
+                if left <= 0 or not select.select([], [self._requests], [], left)[1]:
+                    self._too_long(until)
+                with contextlib.suppress(BlockingIOError):
+                    line = line[os.write(self._requests, line[: 2**16]) :]
         except OSError:
             raise SandboxEnded(self._why()) from None
 
+    def _too_long(self, until: float) -> NoReturn:
+        if until >= self.deadline:
+            self._kill(f"all of it took longer than {self.limits.total:.0f} seconds")
+        else:
+            self._kill(
+                f"it took longer than {self.limits.call:.0f} seconds: "
+                "is there a loop that does not end?"
+            )
+        raise SandboxEnded(self.reason)
+
     def _receive(self, seconds: float) -> dict[str, Any]:
-        now = time.monotonic()
-        until = min(now + seconds, self.deadline)
-        while b"\n" not in self._unread:
-            left = until - time.monotonic()
+        until = time.monotonic() + seconds
+        end = self._unread.find(b"\n")
+        while end < 0:
+            left = min(until, self.deadline) - time.monotonic()
             if left <= 0 or not select.select([self._replies], [], [], left)[0]:
-                if until == self.deadline:
-                    self._kill(f"all of it took longer than {self.limits.total:.0f} seconds")
-                else:
-                    self._kill(
-                        f"it took longer than {self.limits.call:.0f} seconds: "
-                        "is there a loop that does not end?"
-                    )
-                raise SandboxEnded(self.reason)
+                self._too_long(until)
             more = os.read(self._replies, 2**20)
             if not more:
                 raise SandboxEnded(self._why())
+            end = more.find(b"\n")
+            if end >= 0:
+                end += len(self._unread)
             self._unread += more
             if len(self._unread) > wire.LONGEST:
                 self._kill("the answer is too large")
                 raise SandboxEnded(self.reason)
-        line, _, self._unread = self._unread.partition(b"\n")
+        if time.monotonic() > min(until, self.deadline):  # answers sent ahead need no waiting
+            self._too_long(until)
+        line = bytes(self._unread[:end])
+        del self._unread[: end + 1]
         try:
+            if line.count(b",") + line.count(b"[") > self.limits.entries:
+                self._kill("the answer has too many entries")
+                raise SandboxEnded(self.reason)
             message = json.loads(line)
         except (ValueError, RecursionError):
             message = None
@@ -267,8 +287,14 @@ class Sandbox:
     def _kill(self, reason: str) -> None:
         if self.process.poll() is None:
             self.reason = self.reason or reason
+            family: list[psutil.Process] = []
+            with contextlib.suppress(psutil.Error):
+                family = psutil.Process(self.process.pid).children(recursive=True)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, 9)
+            for process in family:  # also those that left the group
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
             self.process.wait()  # so that everyone who asks sees that it is gone
 
     def _collect_output(self) -> None:
@@ -343,7 +369,7 @@ def isolation(as_nobody: bool) -> list[str]:
     unshare = shutil.which("unshare")
     if unshare is None:
         return []
-    words = [unshare, "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    words = [unshare, "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if as_nobody or os.geteuid() != 0:
         words[1:1] = ["--user", "--map-root-user"]
     user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -355,7 +381,10 @@ def isolation(as_nobody: bool) -> list[str]:
 
 def readable_folders() -> list[str]:
     """What Python and its libraries need; not the course, its solutions, or the gradebook."""
-    system = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/dev", "/sys/devices/system/cpu"]
+    system = ["/usr", "/lib", "/lib64", "/bin", "/proc", "/sys/devices/system/cpu"]
+    system += [f"/dev/{name}" for name in ("null", "zero", "random", "urandom")]
+    of_etc = ("ld.so.cache", "localtime", "fonts", "passwd", "alternatives")
+    system += [f"/etc/{name}" for name in of_etc]
     found = [*system, sys.base_prefix, str(Path(sys.prefix, "bin")), f"{sys.prefix}/pyvenv.cfg"]
     for folder in {*site.getsitepackages(), *(p for p in sys.path if p.endswith("-packages"))}:
         # One by one, so that an installed ddpm_tutorial can be left out.
