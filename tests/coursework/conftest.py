@@ -8,7 +8,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "book/assignments"
-MADE = ("release", "submitted", "autograded", "feedback", "gradebook.db", "__pycache__")
+MADE = (
+    "release",
+    "downloaded",
+    "submitted",
+    "autograded",
+    "feedback",
+    "gradebook.db",
+    "__pycache__",
+)
 sys.path.insert(0, str(COURSE))
 
 

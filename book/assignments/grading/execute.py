@@ -97,15 +97,9 @@ class Student:
             outputs.append(nbformat.v4.new_output("display_data", data=text))
         return outputs
 
-    def call(
-        self,
-        function: dict[str, Any],
-        arguments: Sequence[Any],
-        keywords: dict[str, Any],
-        do: str = "call",
-    ) -> Any:
+    def call(self, *request: Any, **how: Any) -> Any:
         """As `Sandbox.call`, in a process that is alive."""
-        return self._living().call(function, arguments, keywords, do)
+        return self._living().call(*request, **how)
 
     def _living(self) -> Sandbox:
         if self.sandbox is not None and self.sandbox.process.poll() is None:

@@ -122,7 +122,7 @@ class Sandbox:
         threading.Thread(target=self._collect_output, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
         try:
-            self.files_restricted = bool(self._receive(limits.start).get("files_restricted"))
+            self._receive(limits.start)  # it says that it is ready
         except SandboxEnded:
             self.close()
             raise
