@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from chains import CHAINS
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,10 +31,6 @@ from ddpm_tutorial import (
 from ddpm_tutorial import training as training_module
 from ddpm_tutorial.sampling import ddim_invert, filled_like
 from ddpm_tutorial.score import (
-    annealed_langevin,
-    langevin,
-    metropolis_adjusted_langevin,
-    predictor_corrector_path,
     probability_flow_log_prob,
     score,
     tweedie,
@@ -49,26 +46,6 @@ SAMPLERS = [
     {"sampler": "ddim", "eta": 0.5},
     {"sampler": "dpm++"},
 ]
-PAIRS = [(12, 8), (8, 3), (3, 0)]
-CHAINS: dict[str, Callable[[DDPM, Tensor, torch.Generator | None], Iterator]] = {
-    "langevin": lambda model, x, generator: langevin(
-        lambda x: score(model, x, filled_like(x, 5)), x, 0.1, 2, generator
-    ),
-    "adjusted": lambda model, x, generator: metropolis_adjusted_langevin(
-        lambda x: -model.predict(x, filled_like(x, 5)).x0_hat.square().flatten(1).sum(1),
-        x,
-        0.1,
-        2,
-        generator,
-    ),
-    "annealed": lambda model, x, generator: annealed_langevin(model, x, PAIRS, 0.3, 2, generator),
-    "ddpm": lambda model, x, generator: predictor_corrector_path(
-        model, x, PAIRS, "ddpm", 0.3, 1, generator
-    ),
-    "ddim": lambda model, x, generator: predictor_corrector_path(
-        model, x, PAIRS, "ddim", 0.3, 1, generator
-    ),
-}
 every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 every_sampler = pytest.mark.parametrize("settings", SAMPLERS, ids=str)
 learned_or_not = pytest.mark.parametrize("learned", [False, True])

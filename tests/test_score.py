@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from chains import CHAINS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -71,22 +72,6 @@ def tiny_ddpm() -> DDPM:
     return model.train()
 
 
-PAIRS = [(12, 8), (8, 3), (3, 0)]
-CHAINS = {
-    "plain": lambda model, x, generator: langevin(
-        lambda x: score(model, x, at(5, x)), x, 0.1, 2, generator
-    ),
-    "adjusted": lambda _, x, generator: metropolis_adjusted_langevin(
-        lambda x: -x.square().flatten(1).sum(1), x, 0.01, 2, generator
-    ),
-    "annealed": lambda model, x, generator: annealed_langevin(model, x, PAIRS, 0.3, 2, generator),
-    "ddpm": lambda model, x, generator: predictor_corrector_path(
-        model, x, PAIRS, "ddpm", 0.3, 1, generator
-    ),
-    "ddim": lambda model, x, generator: predictor_corrector_path(
-        model, x, PAIRS, "ddim", 0.3, 1, generator
-    ),
-}
 every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 every_predictor = pytest.mark.parametrize("predictor", ["ddpm", "ddim"])
 

@@ -90,8 +90,9 @@ def grade_all(assignment: str, students: Sequence[str], jobs: int) -> Iterator[R
             running[receiver] = student, process, time.monotonic() + LONGEST
         soonest = min(until for _, _, until in running.values())
         ready = wait(list(running), max(0.0, soonest - time.monotonic()))
-        late = [one for one, (_, _, until) in running.items() if time.monotonic() > until]
-        for receiver in {*ready, *late}:
+        now = time.monotonic()
+        over = [one for one, (_, _, until) in running.items() if one in ready or now > until]
+        for receiver in over:
             student, process, _ = running.pop(receiver)
             try:
                 result = receiver.recv() if receiver in ready else None

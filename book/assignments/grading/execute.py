@@ -5,7 +5,7 @@ import builtins
 import contextlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import nbformat
@@ -47,12 +47,13 @@ def run_notebook(nb: NotebookNode) -> None:
                 continue
             kind = cell_of(cell.metadata, cell.source).kind
             cell.outputs, cell.execution_count = [], None
-            if kind == "test":
-                _attempt(cell, lambda cell=cell: run_test(cell.source, trusted, student))
-                continue
             if kind == "given":
                 exec(compile(cell.source, "<given>", "exec"), trusted)
-            _attempt(cell, lambda cell=cell: cell.outputs.extend(student.run(cell.source)))
+            with _errors_put_out_by(cell):
+                if kind == "test":
+                    run_test(cell.source, trusted, student)
+                else:
+                    cell.outputs.extend(student.run(cell.source))
 
 
 class Student:
@@ -93,8 +94,8 @@ class Student:
             if isinstance(picture, str) and PNG.fullmatch(picture):
                 outputs.append(nbformat.v4.new_output("display_data", data={"image/png": picture}))
         if isinstance(found.get("text"), str):
-            text = {"text/plain": legible(found["text"], 10_000)}
-            outputs.append(nbformat.v4.new_output("display_data", data=text))
+            last = {"text/plain": legible(found["text"], 10_000)}
+            outputs.append(nbformat.v4.new_output("display_data", data=last))
         return outputs
 
     def call(self, *request: Any, **how: Any) -> Any:
@@ -150,9 +151,10 @@ def error_output(error: Exception) -> NotebookNode:
         if name == "NotImplementedError" and not message.strip():
             message = "this part has not been answered"
     name, message = legible(name, 100), legible(message, 4000)
-    return nbformat.v4.new_output(
+    output: NotebookNode = nbformat.v4.new_output(
         "error", ename=name, evalue=message, traceback=[f"{name}: {message}"]
     )
+    return output
 
 
 def legible(text: str, length: int) -> str:
@@ -160,8 +162,9 @@ def legible(text: str, length: int) -> str:
     return text[:length].encode("utf-8", "replace").decode()
 
 
-def _attempt(cell: NotebookNode, action: Callable[[], None]) -> None:
+@contextlib.contextmanager
+def _errors_put_out_by(cell: NotebookNode) -> Iterator[None]:
     try:
-        action()
+        yield
     except Exception as error:
         cell.outputs.append(error_output(error))

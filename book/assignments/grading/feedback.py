@@ -18,7 +18,8 @@ HIDDEN = re.compile(
 def markdown(source: str) -> str:
     """As HTML in which nothing runs: nbgrader's templates take no notice of `sanitize_html`."""
     html = markdown2html_mistune(source)
-    return bleach.clean(html, TAGS, {"a": ["href"], "*": ["class"]}, ["http", "https", "mailto"])
+    attributes, protocols = {"a": ["href"], "*": ["class"]}, ["http", "https", "mailto"]
+    return str(bleach.clean(html, TAGS, attributes, protocols))
 
 
 class HideTests(NbGraderPreprocessor):

@@ -42,7 +42,7 @@ def read(path: Path) -> NotebookNode:
     if path.stat().st_size > LARGEST:
         raise ValueError(f"it has more than {LARGEST // 2**20} MB")
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        notebook: NotebookNode = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
         if len(notebook.cells) > MOST_CELLS:
             raise ValueError(f"more than {MOST_CELLS} cells")
         if sum(len(cell.source) for cell in notebook.cells) > MOST_TEXT:
@@ -75,7 +75,7 @@ def rebuild(submission: NotebookNode, release: NotebookNode) -> NotebookNode:
             answers[name], place = cell.source, name
         elif cell.cell_type == "code" and not name:
             added.setdefault(place, []).append(nbformat.v4.new_code_cell(cell.source))
-    whole = nbformat.from_dict({**release, "cells": []})
+    whole: NotebookNode = nbformat.from_dict({**release, "cells": []})
     note = submission.metadata.get(NOTE)
     if isinstance(note, str):
         whole.cells.append(nbformat.v4.new_markdown_cell(f"**Note of the grader.** {note}"))

@@ -115,7 +115,9 @@ class Sandbox:
                 **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), home),
             },
             start_new_session=True,
-            **({"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody else {}),
+            user=NOBODY if as_nobody else None,
+            group=NOBODY if as_nobody else None,
+            extra_groups=[] if as_nobody else None,
         )
         os.close(requests)
         os.close(replies)
@@ -217,7 +219,9 @@ class Sandbox:
     def _decode(self, message: Any) -> Any:
         def other(kept: dict[str, Any]) -> StandIn:
             name = str(kept["type"])  # so that messages name what the student returned
-            kind = type(name, (StandIn,), {}) if name.isidentifier() else StandIn
+            if not name.isidentifier():
+                name = "object"
+            kind: type[StandIn] = type(name, (StandIn,), {})
             return kind(self, {"kept": int(kept["kept"])})
 
         return wire.decode(message, other)
@@ -299,7 +303,7 @@ class Sandbox:
 
     def _collect_output(self) -> None:
         assert self.process.stdout is not None
-        for chunk in iter(lambda: self.process.stdout.read1(2**16), b""):  # type: ignore[union-attr]
+        while chunk := os.read(self.process.stdout.fileno(), 2**16):
             room = self.limits.output - len(self.printed)
             if room > 0:
                 self.printed += chunk[:room]

@@ -23,18 +23,18 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves it out
 
 
-def restrict_files(readable: list[str], writable: list[str]) -> bool:
+def restrict_files(readable: list[str], writable: list[str]) -> None:
     """Landlock: from here on this process and its children see only these folders.
 
-    Returns whether the kernel can do that (Linux 5.13 and later).
+    Needs Linux 5.13 or later, and does nothing elsewhere.
     """
     if not sys.platform.startswith("linux"):
-        return False
+        return
     create, add, restrict = 444, 445, 446  # the numbers of the system calls
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(create, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     if version < 1:
-        return False
+        return
     everything = (1 << 13) - 1
     if version >= 2:
         everything |= 1 << 13  # moving a file between folders
@@ -55,32 +55,31 @@ def restrict_files(readable: list[str], writable: list[str]) -> bool:
                 os.close(folder)
     no_new_privileges = 38
     libc.prctl(no_new_privileges, 1, 0, 0, 0)
-    restricted = libc.syscall(restrict, handle, ctypes.c_uint32(0)) == 0
+    libc.syscall(restrict, handle, ctypes.c_uint32(0))
     os.close(handle)
-    return bool(restricted)
 
 
-def close_off(folder: str, size: int) -> bool:
+def close_off(folder: str, size: int) -> None:
     """In this process's own mount namespace: all read-only, but `folder`, which is in memory.
 
-    Landlock does not stop chmod or utime, nor limit how much is written. Needs CAP_SYS_ADMIN there.
+    Landlock does not stop chmod or utime, nor limit how much is written. Needs CAP_SYS_ADMIN there,
+    and does nothing without it.
     """
     if not sys.platform.startswith("linux") or os.getpid() != 1:  # not in namespaces of its own
-        return False
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     files = (path for path in Path(folder).iterdir() if path.is_file())
     kept = {path.name: path.read_bytes() for path in files}
     read_only = struct.pack("QQQQ", 1, 0, 0, 0)
     everywhere, here, mount_setattr = 0x8000, -100, 442
     if libc.syscall(mount_setattr, here, b"/", everywhere, read_only, ctypes.c_size_t(32)) != 0:
-        return False
+        return
     options = f"size={size},nr_inodes=10000,mode=700".encode()
     if libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 2 | 4, options) != 0:  # nosuid, nodev
-        return False
+        return
     os.chdir(folder)
     for name, content in kept.items():
         Path(name).write_bytes(content)
-    return True
 
 
 def drop_powers() -> None:
@@ -96,10 +95,12 @@ def run_cell(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
     Lines that are not Python (%magic, !shell) end in an error, as they should.
     """
     body = ast.parse(source).body
-    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    last = body[-1] if body else None
+    if isinstance(last, ast.Expr):
+        body.pop()
     exec(compile(ast.Module(body, []), "<cell>", "exec"), namespace)
     text = None
-    if last is not None:
+    if isinstance(last, ast.Expr):
         value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
         text = None if value is None else repr(value)[:10_000]
     return {"text": text, "figures": figures()}
@@ -107,14 +108,15 @@ def run_cell(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
 
 def figures() -> list[str]:
     """All open figures as PNG in base64; they are closed."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    if "matplotlib.pyplot" not in sys.modules:
+        return []
+    pyplot = import_module("matplotlib.pyplot")
     found = []
-    for number in pyplot.get_fignums()[:10] if pyplot else []:
+    for number in pyplot.get_fignums()[:10]:
         content = io.BytesIO()
         pyplot.figure(number).savefig(content, dpi=80)
         found.append(base64.b64encode(content.getvalue()).decode())
-    if pyplot:
-        pyplot.close("all")
+    pyplot.close("all")
     return found
 
 
