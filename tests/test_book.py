@@ -1,6 +1,7 @@
 """The notebooks as they are committed: executed once from the top, described, and portable."""
 
 import ast
+import importlib.util
 import json
 import re
 import runpy
@@ -115,6 +116,46 @@ def test_a_numbered_equation_links_to_its_check_and_no_other_does():
     (link,) = page.findall(nodes.reference)
     assert link["refuri"] == "equations.html#check-eq-elbo"
     assert "\n(check-eq-elbo)=\n" in (BOOK / "equations.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def colab():
+    spec = importlib.util.spec_from_file_location("colab", BOOK / "_ext" / "colab.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://github.com/owner/some.repo.git", "https://github.com/owner/some.repo"),
+        ("https://name:key@github.com/owner/repo/", "https://github.com/owner/repo"),
+        ("git@github.com:owner/repo.git", "https://github.com/owner/repo"),
+        ("ssh://git@github.com/owner/repo", "https://github.com/owner/repo"),
+        ("https://gitlab.com/owner/repo", ""),
+        ("https://github.com.evil.org/owner/repo", ""),
+        ("/home/someone/github.com/owner/repo", ""),
+        ("", ""),
+    ],
+)
+def test_the_address_for_colab_is_that_of_the_clone(colab, remote, address):
+    assert colab.github(remote) == address
+
+
+def test_links_to_colab_lead_to_the_notebooks_of_the_clone(colab, monkeypatch):
+    role = colab.ColabRole()
+    role.text = "assignments/student/01-gaussians.ipynb"
+    monkeypatch.setattr(colab, "origin", lambda: "git@github.com:owner/repo.git")
+    ((link,), _) = role.run()
+    path = link["refuri"].removeprefix(f"{colab.COLAB}/github/owner/repo/blob/{colab.BRANCH}/")
+    assert (BOOK.parent / path).is_file()
+    config = SimpleNamespace(html_theme_options={"launch_buttons": {"thebe": False}})
+    colab.add_buttons(None, config)
+    assert config.html_theme_options["launch_buttons"]["colab_url"] == colab.COLAB
+    monkeypatch.setattr(colab, "origin", lambda: "/somewhere/else")
+    ((link,), _) = role.run()
+    assert link["refuri"] == colab.COLAB
 
 
 def labels_of_the_checks():

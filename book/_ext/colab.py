@@ -1,0 +1,78 @@
+"""Links to Colab, for a book that is built from a clone of a public GitHub repository.
+
+The address is that of the clone's origin, so that a course's own copy of the book leads to the
+course's own notebooks. Elsewhere the links lead to Colab's front page, where one can upload a file.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxRole
+
+COLAB = "https://colab.research.google.com"
+BRANCH = "main"
+BOOK = "book"
+
+
+def origin() -> str:
+    """Where this clone came from, as git says it; empty without git or an origin."""
+    command = ["git", "-C", str(Path(__file__).parent), "remote", "get-url", "origin"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def github(remote: str) -> str:
+    """The address of a GitHub repository for a browser, without names or keys of who cloned it.
+
+    Empty for anything else.
+    """
+    pattern = r"(?:(?:https|ssh)://)?(?:[^@/]+@)?github\.com[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
+    found = re.fullmatch(pattern, remote)
+    return f"https://github.com/{found[1]}/{found[2]}" if found else ""
+
+
+def add_buttons(_: Sphinx, config: Config) -> None:
+    """Have the theme put a button on each notebook's page."""
+    if address := github(origin()):
+        config.html_theme_options |= {
+            "repository_url": address,
+            "repository_branch": BRANCH,
+            "path_to_docs": BOOK,
+            "launch_buttons": {"colab_url": COLAB},
+        }
+
+
+class ColabRole(SphinxRole):
+    """``{colab}`path.ipynb` ``: a link that opens the notebook; the path is from the book on."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Called by Sphinx."""
+        address = github(origin())
+        owner = address.removeprefix("https://github.com/")
+        url = f"{COLAB}/github/{owner}/blob/{BRANCH}/{BOOK}/{self.text}" if address else COLAB
+        return [nodes.reference("", "open" if address else "upload", refuri=url)], []
+
+
+class RepositoryRole(SphinxRole):
+    """``{repository}`words` ``: the words, as a link where the address is known."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Called by Sphinx."""
+        if address := github(origin()):
+            return [nodes.reference("", self.text, refuri=address)], []
+        return [nodes.Text(self.text)], []
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("config-inited", add_buttons)
+    app.add_role("colab", ColabRole())
+    app.add_role("repository", RepositoryRole())
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
