@@ -57,7 +57,7 @@ class ColabRole(SphinxRole):
         address = github(origin())
         owner = address.removeprefix("https://github.com/")
         url = f"{COLAB}/github/{owner}/blob/{BRANCH}/{BOOK}/{self.text}" if address else COLAB
-        return [nodes.reference("", "open" if address else "upload", refuri=url)], []
+        return [nodes.reference("", "Colab", refuri=url)], []
 
 
 class RepositoryRole(SphinxRole):
