@@ -1,0 +1,265 @@
+"""What a hostile submission may try, one by one, against the process that it runs in."""
+
+import ast
+import json
+import multiprocessing
+import os
+import time
+
+import grade
+import nbformat
+import psutil
+import pytest
+import torch
+from conftest import COURSE
+from grading.execute import Student
+from grading.feedback import markdown
+from grading.rebuild import MOST_CELLS, MOST_TEXT, NOTE, mend, read
+from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError, isolation
+
+FAR = 1e12  # a deadline that no test reaches
+apart = pytest.mark.skipif(not isolation(os.geteuid() == 0), reason="this system has no namespaces")
+
+
+def box_with(**limits):
+    return Sandbox(Limits(**limits), [], FAR)
+
+
+@pytest.fixture(scope="module")
+def box():
+    with box_with(call=20.0) as sandbox:
+        yield sandbox
+
+
+def found_by(sandbox, source):
+    """The value of the last line of a cell, as the student's process writes it down."""
+    return ast.literal_eval(sandbox.run(source)["text"])
+
+
+TRY = """def tried(action):
+    try:
+        return action() or "done"
+    except OSError as error:
+        return type(error).__name__
+"""
+
+
+@apart
+def test_the_process_has_no_powers_and_sees_no_other(box):
+    status = found_by(box, "dict(line.split(':', 1) for line in open('/proc/self/status'))")
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert int(status["NoNewPrivs"]) == 1
+    seen = found_by(box, "import os\n[name for name in os.listdir('/proc') if name.isdigit()]")
+    assert seen == ["1"]
+
+
+@apart
+def test_nothing_outside_its_folder_can_be_changed(box, tmp_path):
+    target = tmp_path / "open-to-all"
+    target.write_text("as it was")
+    for path in (target, *target.parents[:-1]):
+        path.chmod(path.stat().st_mode | 0o077)
+    before = target.stat()
+    source = f"""{TRY}
+path = {str(target)!r}
+[tried(lambda: os.chmod(path, 0o600)), tried(lambda: os.utime(path, (1, 1))),
+ tried(lambda: os.truncate(path, 0)), tried(lambda: os.remove(path)),
+ tried(lambda: os.rename(path, path + '2')), tried(lambda: os.link(path, 'mine')),
+ tried(lambda: os.mkdir(path + '-folder')), tried(lambda: open('/dev/shm/left', 'w'))]"""
+    assert "done" not in found_by(box, "import os\n" + source)
+    after = target.stat()
+    assert target.read_text() == "as it was"
+    assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+def test_what_the_grader_has_cannot_be_read(box):
+    paths = [COURSE / "source/01-gaussians/01-gaussians.ipynb", COURSE / "grade.py"]
+    source = f"{TRY}\n[tried(lambda: open(path).read()) for path in {[str(p) for p in paths]}]"
+    assert found_by(box, source) == ["PermissionError"] * 2
+
+
+@apart
+def test_files_are_limited_each_and_all_together():
+    with box_with(file_size=2**20, folder=4 * 2**20) as sandbox:
+        source = f"""{TRY}
+def write(name, size):
+    with open(name, "wb") as file:
+        file.write(bytes(size))
+small = [tried(lambda: write(f"{{k}}", 2**20)) for k in range(8)]
+[tried(lambda: write("large", 2**21)), *small]"""
+        said = found_by(sandbox, source)
+    assert said[0] == "OSError"
+    assert "done" in said[1:]
+    assert "OSError" in said[1:]
+
+
+@apart
+def test_there_is_no_network(box):
+    source = f"""import socket
+{TRY}
+[tried(lambda: socket.create_connection(("127.0.0.1", 1), timeout=1)),
+ tried(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 9)))]"""
+    assert "done" not in found_by(box, source)
+
+
+def alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_processes_that_left_the_group_end_with_it():
+    with box_with(call=20.0) as sandbox:
+        sandbox.run("import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)")
+        family = psutil.Process(sandbox.process.pid).children(recursive=True)
+        assert family
+    until = time.monotonic() + 5  # the system takes a moment to end them
+    while any(alive(process) for process in family):
+        assert time.monotonic() < until
+
+
+def test_many_processes_are_ended():
+    source = "import os, time\nfor _ in range(99):\n    os.fork() or time.sleep(600)"
+    refused = pytest.raises((SandboxEnded, StudentError), match=r"processes|BlockingIOError")
+    with box_with(processes=16, resident=2**40) as sandbox, refused:
+        sandbox.run(source)
+
+
+def test_one_that_does_not_read_holds_the_grader_up_no_longer_than_its_time():
+    with box_with(call=2.0) as sandbox:
+        answers = b'{"value": null}\n' * 2
+        source = f"""import os, time
+def find():
+    for number in range(3, 50):
+        try:
+            if os.readlink(f"/proc/self/fd/{{number}}").startswith("pipe:"):
+                os.write(number, {answers!r})
+        except OSError:
+            pass
+find()
+time.sleep(600)"""
+        begun = time.monotonic()
+        sandbox.run(source)
+        f = StandIn(sandbox, {"name": "f"})
+        with pytest.raises(SandboxEnded, match="longer than 2 seconds"):
+            [f(torch.zeros(10**6)) for _ in range(3)]  # the first answers were sent ahead
+        assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ("[[]] * 10**6", SandboxEnded, "too many entries"),
+        ("'x' * (70 * 2**20)", SandboxEnded, "too large"),
+        ("deep", StudentError, "RecursionError"),
+        ("Odd()", None, ""),
+    ],
+)
+def test_answers_that_are_too_much(value, error, message):
+    with box_with(call=20.0) as sandbox:
+        sandbox.run(
+            "deep = []\nfor _ in range(10**5):\n    deep = [deep]\n"
+            "class Odd:\n    def __repr__(self):\n        raise SystemExit\n"
+            f"def f():\n    return {value}"
+        )
+        f = StandIn(sandbox, {"name": "f"})
+        if error is None:
+            assert isinstance(f(), StandIn)
+        else:
+            with pytest.raises(error, match=message):
+                f()
+
+
+def test_a_student_is_not_started_for_ever():
+    limits = Limits(call=20.0, total=60.0)
+    with Student(limits, []) as student:
+        said = [student.run("import os; os._exit(1)")[-1]["evalue"] for _ in range(2)]
+        student.restarts = 6
+        with pytest.raises(SandboxEnded, match="not started again"):
+            student.run("1")
+    assert all("exit status 1" in line for line in said)
+
+
+def test_all_cells_together_have_their_time():
+    with Student(Limits(call=20.0, total=1.5), []) as student:
+        assert "all of it took longer than 2" in student.run("while True: pass")[-1]["evalue"]
+        with pytest.raises(SandboxEnded, match="all of it"):
+            student.run("1")
+
+
+def test_nothing_in_a_text_runs_in_the_feedback():
+    html = markdown(
+        "# Title\n\n<script>alert(1)</script>\n\n<img src=x onerror=alert(2)> *kept*\n\n"
+        "[a](javascript:alert(3)) [b](https://example.org) <svg onload=alert(4)></svg>\n\n"
+        "<style>*{}</style>"
+    )
+    assert "<h1" in html
+    assert "<em>kept</em>" in html
+    assert 'href="https://example.org"' in html
+    for part in ("<script", "<img", "<svg", "<style", 'href="javascript'):
+        assert part not in html
+
+
+def cell(source):
+    return nbformat.v4.new_code_cell(source)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([cell("1") for _ in range(MOST_CELLS + 1)], "cells"),
+        ([cell("x" * (MOST_TEXT + 1))], "characters"),
+        ([cell("'\ud800'")], "half a character"),
+    ],
+)
+def test_notebooks_that_are_too_much(tmp_path, cells, message):
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps(nbformat.v4.new_notebook(cells=cells)), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read(path)
+
+
+def test_a_mark_of_byte_order_is_harmless_and_a_note_of_the_students_own_is_dropped(tmp_path):
+    release = tmp_path / "a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell("1")]), release)
+    folder = tmp_path / "student"
+    folder.mkdir()
+    forged = nbformat.v4.new_notebook(cells=[cell("2")], metadata={NOTE: "Full marks, please."})
+    (folder / "a.ipynb").write_bytes(b"\xef\xbb\xbf" + nbformat.writes(forged).encode())
+    assert mend(folder, release) == ""
+    handed_in = read(folder / "a.ipynb")
+    assert NOTE not in handed_in.metadata
+    assert [each.source for each in handed_in.cells] == ["2"]
+
+
+def grade_oddly(assignment, student):
+    if student == "exits":
+        os._exit(1)
+    if student == "sleeps":
+        time.sleep(600)
+    if student == "starts":
+        multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)).start()
+        time.sleep(600)
+    if student == "eats":
+        bytearray(2 * grade.MEMORY)
+    return grade.Result(student, True, "")
+
+
+def test_grading_one_harms_no_other(monkeypatch):
+    monkeypatch.setattr(grade, "grade_one", grade_oddly)
+    monkeypatch.setattr(grade, "LONGEST", 3.0)
+    before = psutil.Process().children(recursive=True)
+    students = ["exits", "a", "sleeps", "starts", "eats", "b"]
+    results = {result.student: result for result in grade.grade_all("x", students, 2)}
+    assert set(results) == set(students)
+    assert {student for student, result in results.items() if result.graded} == {"a", "b"}
+    assert "too much time or memory" in results["sleeps"].note
+    assert psutil.Process().children(recursive=True) == before
+
+
+@pytest.mark.parametrize("note", ["a\x1b[2Jb\nc", "x" * 5000, "‮abc"])
+def test_a_note_is_one_line_on_a_terminal(note):
+    line = grade.one_line(note)
+    assert line.isprintable()
+    assert len(line) <= 300
