@@ -32,7 +32,7 @@ def refuse(value):
         math.inf,
         "ε",
         [1, [2.0, "three"]],
-        {"a": [1], "b": {"c": None}},
+        {"a": [1], "b": {2: None}},
         torch.arange(6).reshape(2, 3),
         torch.tensor(3.5, dtype=torch.float64),
         torch.zeros(0, 4),
