@@ -28,9 +28,10 @@ def check(
         if _agree(given, _numbers(value), rtol, atol):
             raise AssertionError(hint)
     if _without_ones(given) != _without_ones(right):
+        one_of_several = right.ndim > 0 and _without_ones(given) == _without_ones(right[0])
         raise AssertionError(
-            f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)} "
-            "(several results go in a tuple)"
+            f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)}"
+            + (": several results go in a tuple" if one_of_several else "")
         )
     if not bool(given.isfinite().all()):
         raise AssertionError(f"the answer is not finite everywhere: {_short(given)}")
@@ -42,18 +43,21 @@ def check(
     )
 
 
-def gradient(function: Callable[..., Tensor], *arguments: Tensor, of: int) -> Tensor:
+def gradient(function: Callable[..., Tensor], *arguments: Any, of: int) -> Tensor:
     """The gradient of the sum of `function(*arguments)` with respect to argument number `of`.
 
-    Raises AssertionError where the result does not depend on that argument at all.
+    That one has to be a tensor of a floating type; the others may be anything. Raises
+    AssertionError where the result does not depend on that argument at all.
     """
     if hasattr(function, "gradient"):  # the grader's stand-in: computed where the function is
         found: Tensor = function.gradient(*arguments, of=of)
         return found
-    inputs = [argument.clone().requires_grad_(k == of) for k, argument in enumerate(arguments)]
-    result = function(*inputs).sum()
+    inputs = list(arguments)
+    inputs[of] = arguments[of].clone().requires_grad_()
+    result: Tensor = function(*inputs).sum()
     if not result.requires_grad:
         raise AssertionError(f"no gradient reaches argument {of}: was it detached?")
+    through: Tensor | None
     (through,) = torch.autograd.grad(result, inputs[of], allow_unused=True)
     if through is None:
         raise AssertionError(f"no gradient reaches argument {of}: is it used?")

@@ -45,7 +45,8 @@ def test_a_known_mistake_is_named_and_what_is_right_is_none():
         ({"a": 1}, "is a dict"),
         ([None], "is None"),
         (torch.zeros(3), r"shape \(3,\), expected \(2,\)"),
-        (torch.zeros(2, 2), r"shape \(2, 2\)"),
+        (torch.zeros(2, 2), r"shape \(2, 2\), expected \(2,\)$"),
+        (1.0, r"shape \(\), expected \(2,\): several results go in a tuple"),
         ([math.nan, 1.0], "not finite everywhere"),
         ([math.inf, 1.0], "not finite everywhere"),
         ([1.0, 2.5], r"2.5 where 2 is right \(entry 2 of 2"),
@@ -69,6 +70,7 @@ def test_a_gradient_is_that_of_autograd():
     x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
     check(gradient(lambda x, y: x**2 * y, x, y, of=0), 2 * x * y)
     check(gradient(lambda x, y: x**2 * y, x, y, of=1), x**2)
+    check(gradient(lambda f, x: f(x), torch.square, x, of=1), 2 * x)
     assert not x.requires_grad
 
 

@@ -12,6 +12,9 @@ MUCH_WORSE = "training makes it much worse. Does the optimiser go down?"
 WORSE = "training makes it worse. Are the gradients of earlier batches cleared before each step?"
 GREY = "but pictures in [0, 1] have got better: train on the images as they are"
 SLOW = "that is slow. Does the average start warm? Is t drawn from all of 1..T?"
+CALLED = "update was called with k"
+UNLOADED = "the network that you return does not have the weights that update returned"
+OWN = "has each picture a t and a noise of its own? Is the optimiser made once"
 ANEW = "are the pictures, the t and the noise drawn anew in every step?"
 
 
@@ -120,6 +123,22 @@ def step_features(t, width):
     return torch.cat([angles.cos(), angles.sin()], dim=0)
 
 
+@wrong("features", "both halves are cosines: the second has to be sines")
+def step_features(t, width):
+    """Cosines only."""
+    speeds = 10_000.0 ** (-torch.arange(width // 2) / (width // 2))
+    angles = t[:, None] * speeds
+    return torch.cat([angles.cos(), angles.cos()], dim=1)
+
+
+@wrong("features", "i is counted from 1: it starts at 0, with the speed 1")
+def step_features(t, width):
+    """i from 1 to K."""
+    speeds = 10_000.0 ** (-torch.arange(1, width // 2 + 1) / (width // 2))
+    angles = t[:, None] * speeds
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
 @right("features")
 def step_features(t, width):
     """The exponential of logarithms, by an outer product."""
@@ -206,6 +225,30 @@ def draw_t(u, T):
 def draw_t(u, T):
     """The whole number taken too early."""
     return u.long() * T + 1
+
+
+@wrong("times", "of 8 steps, 0.5 is the fifth")
+def draw_t(u, T):
+    """Rounded up, with 0 mended."""
+    return (u * T).ceil().clamp(min=1).long()
+
+
+@wrong("times", "the steps are rounded, and run to T + 1, where the table has ended")
+def draw_t(u, T):
+    """Rounded to 1..T+1."""
+    return (u * T).round().long() + 1
+
+
+@wrong("times", "the steps are rounded and then cut to 1..T: 1 comes out too often")
+def draw_t(u, T):
+    """Rounded, with 0 mended."""
+    return (u * T).round().long().clamp(1, T)
+
+
+@right("times")
+def draw_t(u, T):
+    """How often the length of a piece goes into u."""
+    return (u.double() // (1 / T)).long() + 1
 
 
 @right("times")
@@ -322,6 +365,34 @@ def training_loss(network, x0, t, eps, alpha_bar):
     """A Python number, which has no gradient."""
     a = alpha_bar[t].reshape(-1, 1, 1, 1)
     return (eps - network(a.sqrt() * x0 + (1 - a).sqrt() * eps, t)).square().mean().item()
+
+
+@wrong("loss", "both factors lack their root: alpha_bar and 1 - alpha_bar are variances")
+def training_loss(network, x0, t, eps, alpha_bar):
+    """No roots."""
+    a = alpha_bar[t].reshape(-1, 1, 1, 1)
+    return (eps - network(a * x0 + (1 - a) * eps, t)).square().mean()
+
+
+@wrong("loss", "the two factors are interchanged: at small t there is little noise")
+def training_loss(network, x0, t, eps, alpha_bar):
+    """Signal for sigma."""
+    a = alpha_bar[t].reshape(-1, 1, 1, 1)
+    return (eps - network((1 - a).sqrt() * x0 + a.sqrt() * eps, t)).square().mean()
+
+
+@wrong("loss", "each row has its own noise level: give alpha_bar[t] the shape (B, 1, 1, 1)")
+def training_loss(network, x0, t, eps, alpha_bar):
+    """Lined up with the rows."""
+    a = alpha_bar[t][:, None]
+    return (eps - network(a.sqrt() * x0 + (1 - a).sqrt() * eps, t)).square().mean()
+
+
+@wrong("loss", "was it detached?")
+def training_loss(network, x0, t, eps, alpha_bar):
+    """A tensor, but with no way back."""
+    a = alpha_bar[t].reshape(-1, 1, 1, 1)
+    return (eps - network(a.sqrt() * x0 + (1 - a).sqrt() * eps, t)).square().mean().detach()
 
 
 @right("loss")
@@ -454,6 +525,36 @@ def update_average(average, weights, k, d=0.999):
         average[name] = r * average[name] + (1 - r) * now if now.is_floating_point() else now
 
 
+@wrong("average", "k is one too few: use it as it is")
+def update_average(average, weights, k, d=0.999):
+    """k less 1."""
+    r = min(d, k / (9 + k))
+    return {
+        name: r * average[name] + (1 - r) * now if now.is_floating_point() else now.clone()
+        for name, now in weights.items()
+    }
+
+
+@wrong("average", "the two are multiplied: take the smaller of d and the fraction")
+def update_average(average, weights, k, d=0.999):
+    """A product for the smaller."""
+    r = d * (1 + k) / (10 + k)
+    return {
+        name: r * average[name] + (1 - r) * now if now.is_floating_point() else now.clone()
+        for name, now in weights.items()
+    }
+
+
+@wrong("average", "the new weights have changed: training goes on with them")
+def update_average(average, weights, k, d=0.999):
+    """The average written over the weights."""
+    r = min(d, (1 + k) / (10 + k))
+    for name, now in weights.items():
+        if now.is_floating_point():
+            now.mul_(1 - r).add_(r * average[name])
+    return weights
+
+
 @right("average")
 def update_average(average, weights, k, d=0.999):
     """By lerp, with the new weight's share."""
@@ -490,7 +591,7 @@ def update_average(average, weights, k, d=0.999):
 
 
 @wrong("train", LEARNED_NOTHING)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """The optimiser never steps."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -503,13 +604,13 @@ def train_model(images, seed, steps):
         loss = training_loss(network, x0, t, eps, alpha_bar)
         optimizer.zero_grad()
         loss.backward()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
-@wrong("train", LEARNED_NOTHING)
-def train_model(images, seed, steps):
+@wrong("train", CALLED)
+def train_model(images, seed, steps, update=update_average):
     """The average is never moved."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -528,7 +629,7 @@ def train_model(images, seed, steps):
 
 
 @wrong("train", WORSE)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """No zero_grad."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -541,13 +642,13 @@ def train_model(images, seed, steps):
         loss = training_loss(network, x0, t, eps, alpha_bar)
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", MUCH_WORSE)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """Up the gradient."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -561,13 +662,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         (-loss).backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", WORSE)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """A learning rate 100 times too high."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -581,13 +682,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", "the guesses are too bright. Is the noise uniform, and should be normal?")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """Uniform noise."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -601,13 +702,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", "the network answers with the picture, and it should with the noise")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """The picture as the target."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -623,13 +724,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", GREY)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """Pictures in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -643,13 +744,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", GREY)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """Pictures in [0, 1], from the beginning."""
     images = (images + 1) / 2
     generator = torch.Generator().manual_seed(seed)
@@ -664,13 +765,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
-@wrong("train", SLOW)
-def train_model(images, seed, steps):
+@wrong("train", CALLED)
+def train_model(images, seed, steps, update=update_average):
     """A cold start of the average."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -684,13 +785,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), 10**9)
+        average = update(average, network.state_dict(), 10**9)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", SLOW)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """t is T, always."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -704,13 +805,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", SLOW)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """A learning rate 100 times too low."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -724,13 +825,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", "the loss is not a number: is there a step t = 0")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """t from 0 to T - 1."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -744,13 +845,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", "the same seed gives another network each time")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """Draws from the global generator."""
     network = DigitNetwork(images, step_features, seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
@@ -763,13 +864,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", "another seed gives the same network: is the seed used?")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """The seed is not used."""
     generator = torch.Generator().manual_seed(0)
     network = DigitNetwork(images, step_features, 0)
@@ -783,13 +884,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", ANEW)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """The same noise in every step."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -803,13 +904,13 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
 @wrong("train", ANEW)
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """The same pictures in every step."""
     generator = torch.Generator().manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -823,13 +924,173 @@ def train_model(images, seed, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        average = update_average(average, network.state_dict(), k)
+        average = update(average, network.state_dict(), k)
     network.load_state_dict(average)
     return network
 
 
+@wrong("train", UNLOADED)
+def train_model(images, seed, steps, update=update_average):
+    """The raw weights are returned."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(32, generator=generator), T)
+        eps = torch.randn(x0.shape, generator=generator)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k)
+    return network
+
+
+@wrong("train", UNLOADED)
+def train_model(images, seed, steps, update=update_average):
+    """The average begins as the weights themselves."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    average = network.state_dict()
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(32, generator=generator), T)
+        eps = torch.randn(x0.shape, generator=generator)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k)
+    network.load_state_dict(average)
+    return network
+
+
+@wrong("train", CALLED)
+def train_model(images, seed, steps, update=update_average):
+    """The average counts from 1."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(32, generator=generator), T)
+        eps = torch.randn(x0.shape, generator=generator)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k + 1)
+    network.load_state_dict(average)
+    return network
+
+
+@wrong("train", CALLED)
+def train_model(images, seed, steps, update=update_average):
+    """Returns in the loop."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(32, generator=generator), T)
+        eps = torch.randn(x0.shape, generator=generator)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k)
+        network.load_state_dict(average)
+        return network
+
+
+@wrong("train", OWN)
+def train_model(images, seed, steps, update=update_average):
+    """One t for the whole batch."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(1, generator=generator), T).expand(32)
+        eps = torch.randn(x0.shape, generator=generator)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k)
+    network.load_state_dict(average)
+    return network
+
+
+@wrong("train", OWN)
+def train_model(images, seed, steps, update=update_average):
+    """One noise for the whole batch."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(32, generator=generator), T)
+        eps = torch.randn(x0[:1].shape, generator=generator).expand_as(x0)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k)
+    network.load_state_dict(average)
+    return network
+
+
+@wrong("train", OWN)
+def train_model(images, seed, steps, update=update_average):
+    """A new optimiser in each step."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(32, generator=generator), T)
+        eps = torch.randn(x0.shape, generator=generator)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k)
+    network.load_state_dict(average)
+    return network
+
+
+@wrong("train", ANEW)
+def train_model(images, seed, steps, update=update_average):
+    """The average is trained on."""
+    generator = torch.Generator().manual_seed(seed)
+    network = DigitNetwork(images, step_features, seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    for k in range(steps):
+        x0 = images[torch.randint(len(images), (32,), generator=generator)]
+        t = draw_t(torch.rand(32, generator=generator), T)
+        eps = torch.randn(x0.shape, generator=generator)
+        loss = training_loss(network, x0, t, eps, alpha_bar)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average = update(average, network.state_dict(), k)
+        network.load_state_dict(average)
+        average = {name: value.clone() for name, value in average.items()}
+    return network
+
+
 @right("train")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """A learning rate that falls, a longer warm-up, AdamW, and a clipped gradient."""
     generator = torch.Generator()
     generator.manual_seed(seed)
@@ -847,13 +1108,13 @@ def train_model(images, seed, steps):
         optimizer.step()
         rate.step()
         now = {name: value.clone() for name, value in network.state_dict().items()}
-        average = now if average is None else update_average(average, now, k)
+        average = now if average is None else update(average, now, k)
     network.load_state_dict(average)
     return network.eval()
 
 
 @right("train")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """Epoch by epoch over a shuffled set, with a second network for the average."""
     draw = torch.Generator().manual_seed(1000 + seed)
     network, copy = (DigitNetwork(images, step_features, seed) for _ in range(2))
@@ -869,13 +1130,13 @@ def train_model(images, seed, steps):
                 optimizer.zero_grad(set_to_none=False)
                 loss.backward()
                 optimizer.step()
-                copy.load_state_dict(update_average(copy.state_dict(), network.state_dict(), k))
+                copy.load_state_dict(update(copy.state_dict(), network.state_dict(), k))
                 k += 1
     return copy
 
 
 @right("train")
-def train_model(images, seed, steps):
+def train_model(images, seed, steps, update=update_average):
     """With the global generator, seeded, and the weights by name as parameters; a function."""
     torch.manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
@@ -891,5 +1152,5 @@ def train_model(images, seed, steps):
             parameter.grad = gradient
         optimizer.step()
         now = {name: value.detach() for name, value in network.named_parameters()}
-        average = update_average(average, now, k)
+        average = update(average, now, k)
     return lambda x_t, t: torch.func.functional_call(network, average, (x_t, t))
