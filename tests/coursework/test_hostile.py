@@ -4,6 +4,8 @@ import ast
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -117,6 +119,22 @@ def test_processes_that_left_the_group_end_with_it():
         family = psutil.Process(sandbox.process.pid).children(recursive=True)
         assert family
     until = time.monotonic() + 5  # the system takes a moment to end them
+    while any(alive(process) for process in family):
+        assert time.monotonic() < until
+
+
+@apart
+def test_it_ends_when_the_grader_is_killed():
+    source = """from grading.sandbox import Limits, Sandbox
+box = Sandbox(Limits(call=600.0), [], 1e12)
+print(box.process.pid, flush=True)
+box.run("while True: pass")"""
+    command = [sys.executable, "-c", source]
+    with subprocess.Popen(command, cwd=COURSE, stdout=subprocess.PIPE, text=True) as grader:
+        there = psutil.Process(int(grader.stdout.readline()))
+        family = [there, *there.children(recursive=True)]
+        grader.kill()
+    until = time.monotonic() + 5
     while any(alive(process) for process in family):
         assert time.monotonic() < until
 
