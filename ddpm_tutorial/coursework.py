@@ -70,7 +70,10 @@ def _numbers(value: Any) -> Tensor:
     try:
         if isinstance(value, (list, tuple)):
             return torch.stack(torch.broadcast_tensors(*map(_numbers, value)))
-        return torch.as_tensor(value).detach().to("cpu", torch.float64)
+        found = torch.as_tensor(value).detach()
+        if found.is_complex():
+            raise TypeError
+        return found.to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise AssertionError(
             f"the answer is a {type(value).__name__}: return a tensor, a number, or a list of these"

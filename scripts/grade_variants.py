@@ -13,7 +13,6 @@ import contextlib
 import importlib
 import io
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +31,7 @@ GUIDE = ROOT / "book/assignments/INSTRUCTORS.md"
 BEGIN, END = "<!-- answers: begin -->\n", "<!-- answers: end -->"
 sys.path[:0] = [str(ROOT / "tests/coursework"), str(ROOT / "book/assignments")]
 
+from grade import cores  # noqa: E402
 from grading.cells import Cell, read_cells  # noqa: E402
 from variants import Variant, source_of, variants_of  # noqa: E402
 
@@ -131,7 +131,7 @@ def main() -> None:
     torch.set_num_threads(1)  # one for each of the processes
     todo = [(name, k) for name in arguments.assignments for k in range(len(answers_to(name)))]
     context: Any = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=context) as pool:
         done = list(tqdm(pool.map(verdict, *zip(*todo, strict=True)), total=len(todo)))
     verdicts: dict[str, list[str | None]] = {name: [] for name in arguments.assignments}
     for (name, _), complaint in zip(todo, done, strict=True):

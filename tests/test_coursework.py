@@ -43,6 +43,7 @@ def test_a_known_mistake_is_named_and_what_is_right_is_none():
         (None, "did you forget to return"),
         ("three", "is a str"),
         ({"a": 1}, "is a dict"),
+        (torch.tensor([1.0 + 0j, 2.0]), "is a Tensor"),
         ([None], "is None"),
         (torch.zeros(3), r"shape \(3,\), expected \(2,\)"),
         (torch.zeros(2, 2), r"shape \(2, 2\), expected \(2,\)$"),

@@ -2,9 +2,9 @@
 
     python grade.py ASSIGNMENT [--jobs N] [--student NAME ...]
 
-Reads submitted/STUDENT/ASSIGNMENT/, writes autograded/ and the gradebook, and prints a line for
-each student. Whatever a submission does or is, the others are graded. Grading again is safe: what
-was marked by hand stays.
+Reads submitted/STUDENT/ASSIGNMENT/, writes checked/ (what of that is graded), autograded/ and the
+gradebook, and prints a line for each student. Whatever a submission does or is, the others are
+graded. Grading again is safe: what was marked by hand stays.
 """
 
 import argparse
@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
-from grading.rebuild import mend, released
+from grading.intake import take_in
+from grading.rebuild import released
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
@@ -31,6 +32,7 @@ from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
 LONGEST = 900.0  # seconds for one submission, all in all
+NAME = r"\w[\w.+@-]*"  # of a student, or of an assignment
 MEMORY = 4 * 2**30  # that the grader itself may take for one submission
 
 
@@ -53,12 +55,18 @@ def course() -> Config:
 
 def grade_one(assignment: str, student: str) -> Result:
     """Grade one submission, in a process of this program's own pool."""
+    if not re.fullmatch(NAME, student):
+        return Result(student, False, "nbgrader cannot take this name: rename the student's folder")
     config = course()
+    config.CourseDirectory.submitted_directory = "checked"
     directory = CourseDirectory(config=config)
     root = Path(directory.root)
     log = io.StringIO()
     try:
-        note = mend(root / "submitted" / student / assignment, released(root, assignment))
+        place = Path(student, assignment)
+        note = take_in(
+            root / "submitted" / place, root / "checked" / place, released(root, assignment)
+        )
         logger = logging.getLogger(f"{assignment}/{student}")
         logger.addHandler(logging.StreamHandler(log))
         logger.propagate = False
@@ -118,6 +126,13 @@ def one_line(note: str) -> str:
     return "".join(c if c.isprintable() else " " for c in note)[:300]
 
 
+def cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def points(gradebook: Gradebook, assignment: str, student: str) -> str:
     """What the gradebook says."""
     try:
@@ -133,11 +148,15 @@ def main() -> None:
     """Grade, and say what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("assignment")
-    parser.add_argument("--jobs", type=int, default=max(1, len(os.sched_getaffinity(0))))
+    parser.add_argument("--jobs", type=int, default=cores())
     parser.add_argument("--student", nargs="+", help="these students only")
     arguments = parser.parse_args()
     directory = CourseDirectory(config=course())
     root, assignment = Path(directory.root), arguments.assignment
+    if arguments.jobs < 1:
+        raise SystemExit(f"--jobs is {arguments.jobs}: at least one is needed")
+    if not re.fullmatch(NAME, assignment):
+        raise SystemExit(f"{assignment} is no name of an assignment: give 01-gaussians, say")
     if not released(root, assignment).exists():
         raise SystemExit(f"{assignment} is not released: nbgrader generate_assignment {assignment}")
     there = sorted(path.parent.name for path in root.glob(f"submitted/*/{assignment}"))
@@ -149,7 +168,7 @@ def main() -> None:
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
         for result in results:
             what = points(gradebook, assignment, result.student) if result.graded else "NOT GRADED"
-            print(f"{result.student:20} {what:30} {one_line(result.note)}")
+            print(f"{one_line(result.student):20} {what:30} {one_line(result.note)}")
     sys.exit(0 if all(result.graded for result in results) else 1)
 
 

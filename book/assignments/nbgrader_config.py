@@ -20,8 +20,6 @@ c.CourseDirectory.root = str(HERE)
 # Several processes write to the gradebook: each waits for its turn.
 c.CourseDirectory.db_url = f"sqlite:///{HERE}/gradebook.db?timeout=120"
 
-c.CourseDirectory.ignore.extend(["*.note", "*.unreadable"])
-
 c.Autograde.sanitize_preprocessors = [
     Rebuild,
     ours.ClearOutput,
@@ -49,6 +47,9 @@ c.PerDay.share = 0.1
 
 # What a learning platform calls the files of a download: STUDENT_ASSIGNMENT.ipynb, or with the
 # time of handing in, STUDENT_2027-02-01T2315_ASSIGNMENT.ipynb. Change this to what yours does.
+# Of a file that is called something else, STUDENT is what stands before the first underscore.
+time = r"\d{4}-\d\d-\d\dT\d{4}"
+student = rf"\w[\w.-]*?(?=_(?:{time}_)?\d\d-[a-z]+\.ipynb$)|[^\W_][^/_]*"
 c.FileNameCollectorPlugin.named_regexp = (
-    r".*/(?P<student_id>[\w.-]+?)_((?P<timestamp>\d{4}-\d\d-\d\dT\d{4})_)?(?P<file_id>[^/]+)\.ipynb"
+    rf".*/(?P<student_id>{student})_((?P<timestamp>{time})_)?(?P<file_id>[^/]+)\.ipynb"
 )

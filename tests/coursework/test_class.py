@@ -160,7 +160,7 @@ def graded(course, run):
     variants = variants_of(importlib.import_module(f"variants_{NAME.replace('-', '_')}"))
     right = [variant for variant in variants if variant.hint is None][::4]
     wrong = [v for v in variants if v.hint is not None and v.part in ("density", "score")][::6]
-    expected = {"solution": (solution(), POINTS, ""), "late": (solution(), POINTS, "")}
+    expected = {name: (solution(), POINTS, "") for name in ("solution", "late", "max", "max_m")}
     expected |= {f"right{k}": (with_variant(v), POINTS, "") for k, v in enumerate(right)}
     expected |= {f"wrong{k}": (with_variant(v), None, v.hint) for k, v in enumerate(wrong)}
     expected |= hostile(course, server.getsockname()[1])
@@ -227,6 +227,8 @@ def test_a_day_late_costs_a_tenth(graded):
 def test_nothing_got_out(graded):
     course, _, _, _, connections = graded
     assert not connections
+    kept = (course / "submitted/solution" / NAME / f"{NAME}.ipynb").read_text(encoding="utf-8")
+    assert kept.strip() == nbformat.writes(solution())  # what was handed in stays as it was
     for student in ("caller", "writer", "digger"):
         path = course / "autograded" / student / NAME / f"{NAME}.ipynb"
         outputs = named(nbformat.read(path, as_version=4), "kl-answer").outputs

@@ -1,6 +1,7 @@
 """What a hostile submission may try, one by one, against the process that it runs in."""
 
 import ast
+import contextlib
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import torch
 from conftest import COURSE
 from grading.execute import Student
 from grading.feedback import markdown
-from grading.rebuild import MOST_CELLS, MOST_TEXT, NOTE, mend, read
+from grading.intake import MOST_CELLS, MOST_TEXT, NOTE, read, take_in
 from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError, isolation
 
 FAR = 1e12  # a deadline that no test reaches
@@ -222,36 +223,113 @@ def test_nothing_in_a_text_runs_in_the_feedback():
         assert part not in html
 
 
-def cell(source):
-    return nbformat.v4.new_code_cell(source)
-
-
 @pytest.mark.parametrize(
-    ("cells", "message"),
+    ("sources", "message"),
     [
-        ([cell("1") for _ in range(MOST_CELLS + 1)], "cells"),
-        ([cell("x" * (MOST_TEXT + 1))], "characters"),
-        ([cell("'\ud800'")], "half a character"),
+        (["1"] * (MOST_CELLS + 1), "more than 500 cells"),
+        (["x" * (MOST_TEXT + 1)], "characters"),
+        (["'\ud800'"], "half a character"),
     ],
 )
-def test_notebooks_that_are_too_much(tmp_path, cells, message):
-    path = tmp_path / "a.ipynb"
-    path.write_text(json.dumps(nbformat.v4.new_notebook(cells=cells)), encoding="utf-8")
+def test_notebooks_that_are_too_much(sources, message):
+    cells = [{"cell_type": "code", "source": source} for source in sources]
     with pytest.raises(ValueError, match=message):
-        read(path)
+        read(json.dumps({"cells": cells}).encode())
 
 
-def test_a_mark_of_byte_order_is_harmless_and_a_note_of_the_students_own_is_dropped(tmp_path):
-    release = tmp_path / "a.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell("1")]), release)
-    folder = tmp_path / "student"
-    folder.mkdir()
-    forged = nbformat.v4.new_notebook(cells=[cell("2")], metadata={NOTE: "Full marks, please."})
-    (folder / "a.ipynb").write_bytes(b"\xef\xbb\xbf" + nbformat.writes(forged).encode())
-    assert mend(folder, release) == ""
-    handed_in = read(folder / "a.ipynb")
-    assert NOTE not in handed_in.metadata
-    assert [each.source for each in handed_in.cells] == ["2"]
+@pytest.fixture
+def course(tmp_path):
+    """A release, a student's folder, one for what is taken in, and a file that is not theirs."""
+    release, secret = tmp_path / "a.ipynb", tmp_path / "gradebook.db"
+    about = {"nbgrader": {"grade_id": "f-answer", "solution": True}}
+    cell = nbformat.v4.new_code_cell("def f(): ...", metadata=about)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), release)
+    secret.write_bytes(release.read_bytes())
+    folder = tmp_path / "submitted/student/a"
+    folder.mkdir(parents=True)
+    return release, folder, tmp_path / "checked/student/a", secret
+
+
+def test_a_note_of_the_students_own_is_dropped(course):
+    release, folder, checked, _ = course
+    forged = nbformat.read(release, as_version=4)
+    forged.metadata[NOTE] = "Full marks, please."
+    nbformat.write(forged, folder / "a.ipynb")
+    (folder / "a.note").write_text("Full marks, please.")
+    assert take_in(folder, checked, release) == ""
+    assert NOTE not in nbformat.read(checked / "a.ipynb", as_version=4).metadata
+
+
+@pytest.mark.parametrize("name", ["a.ipynb", "b.ipynb", "timestamp.txt", "data.bin"])
+@pytest.mark.parametrize("kind", ["link", "dangling", "device", "pipe", "folder"])
+def test_what_is_not_a_file_is_neither_followed_nor_copied_nor_written_to(course, name, kind):
+    release, folder, checked, secret = course
+    before = secret.read_bytes()
+    path = folder / name
+    if kind == "link":
+        path.symlink_to(secret)
+    elif kind == "dangling":
+        path.symlink_to(folder.parents[2] / "new")
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    note = take_in(folder, checked, release)
+    assert "There is no file `a.ipynb`" in note
+    assert name == "timestamp.txt" or f"`{name}` (not a file)" in note
+    assert [path.name for path in checked.iterdir()] == ["a.ipynb"]
+    assert secret.read_bytes() == before
+    assert not (folder.parents[2] / "new").exists()
+
+
+def test_a_folder_that_is_a_link_is_not_followed(course):
+    release, folder, checked, _ = course
+    nbformat.write(nbformat.read(release, as_version=4), folder / "a.ipynb")
+    other = folder.parents[1] / "other"
+    other.symlink_to(folder.parent)
+    assert "is a link" in take_in(other / "a", checked, release)
+    (folder.parent / "b").symlink_to(folder)
+    assert "is a link" in take_in(folder.parent / "b", checked, release)
+    assert "no folder" in take_in(folder / "a.ipynb", checked, release)
+
+
+@pytest.mark.parametrize("student", ["*", "[ab]", "a\nb", "%s", "..", ""])
+def test_names_that_nbgrader_would_misread_are_refused(student):
+    result = grade.grade_one("a", student)
+    assert not result.graded
+    assert "rename" in result.note
+
+
+def test_a_function_of_the_tests_is_not_kept_busy_for_ever():
+    with box_with(call=2.0) as sandbox:
+        sandbox.run("def f(g):\n    return g(0)")
+        begun = time.monotonic()
+        with pytest.raises((StudentError, SandboxEnded)):
+            StandIn(sandbox, {"name": "f"})(lambda x: [time.sleep(0.01) for _ in range(10**4)])
+        assert time.monotonic() - begun < 10
+
+
+def test_complex_numbers_are_no_answer(box):
+    box.run("import torch\ndef f():\n    return torch.tensor(1 + 5j)")
+    with pytest.raises(StudentError, match="complex"):
+        StandIn(box, {"name": "f"})()
+
+
+def test_a_cell_that_raises_and_ends_the_process_costs_only_itself():
+    with Student(Limits(call=20.0, total=60.0), []) as student:
+        student.run("x = 1")
+        source = "import os, threading\nthreading.Timer(0.3, os._exit, [7]).start()\n1 / 0"
+        assert "ZeroDivisionError" in student.run(source)[-1]["ename"]
+        time.sleep(1)
+        with contextlib.suppress(SandboxEnded):  # it is run again once, and then left out
+            student.run("y = x")
+            time.sleep(1)
+            student.run("y = x")
+        assert student.run("x")[-1]["data"]["text/plain"] == "1"
+        time.sleep(1)
+        assert student.run("x")[-1]["data"]["text/plain"] == "1"
 
 
 def grade_oddly(assignment, student):

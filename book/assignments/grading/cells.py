@@ -1,6 +1,7 @@
 """The cells of an assignment, by what they are for."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,3 +36,10 @@ def cell_of(metadata: dict[str, Any], source: str) -> Cell:
     if about.get("solution"):
         return Cell("answer", name.removesuffix(ANSWER), 0.0, source)
     return Cell("given" if about.get("locked") else "free", "", 0.0, source)
+
+
+def name_of(cell: Mapping[str, Any]) -> str:
+    """The name that nbgrader gave a cell; empty for a cell without one, whoever wrote it."""
+    about = cell["metadata"].get("nbgrader")
+    name = about.get("grade_id") if isinstance(about, dict) else None
+    return name if isinstance(name, str) else ""

@@ -116,9 +116,14 @@ class Student:
         self.sandbox = Sandbox(self.limits, self.modules, begun + self.limits.start)
         self.deadline += time.monotonic() - begun  # loading torch is not the student's time
         self.sandbox.deadline = self.deadline
-        for source in self.cells:
-            with contextlib.suppress(StudentError):  # it raised the first time, too
+        for source in list(self.cells):
+            try:
                 self.sandbox.run(source)
+            except StudentError:
+                pass  # it raised the first time, too
+            except SandboxEnded:  # this is what ended the process before
+                self.cells.remove(source)
+                raise
         return self.sandbox
 
 

@@ -31,6 +31,8 @@ def encode(value: Any, other: Callable[[Any], dict[str, Any]]) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         value = torch.as_tensor(np.asarray(value))
     if isinstance(value, Tensor):
+        if value.is_complex():
+            raise TypeError("a complex number is no answer")
         value = value.detach().cpu().contiguous()
         kind = str(value.dtype).removeprefix("torch.")
         if kind not in TYPES:

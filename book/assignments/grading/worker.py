@@ -146,11 +146,14 @@ def main() -> None:
         import_module(f"ddpm_tutorial.{name}")
     torch.set_num_threads(1)
     close_off(settings["writable"][0], settings["folder_size"])
-    resource.setrlimit(resource.RLIMIT_AS, (settings["memory"],) * 2)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (settings["file_size"],) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NPROC, (settings["processes"],) * 2)
+    for limit, most in (
+        (resource.RLIMIT_AS, settings["memory"]),
+        (resource.RLIMIT_FSIZE, settings["file_size"]),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, settings["processes"]),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # not every system keeps every limit
+            resource.setrlimit(limit, (most, most))
     restrict_files(settings["readable"], settings["writable"])
     drop_powers()
     link = wire.Wire(os.fdopen(settings["requests"], "rb"), os.fdopen(settings["replies"], "wb"))
