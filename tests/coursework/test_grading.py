@@ -197,6 +197,7 @@ def take(tmp_path, release):
         note = take_in(folder, checked, handed_out)
         taken = nbformat.read(checked / "a.ipynb", as_version=4)
         assert taken.metadata.get(NOTE, "") == note
+        assert all(set(cell.metadata) <= {"nbgrader"} for cell in taken.cells)
         return note, [cell.source for cell in taken.cells]
 
     return folder, checked, take
@@ -259,6 +260,7 @@ def test_faults_in_the_format_that_jupyter_forgives_cost_nothing(take, release):
     notebook |= {"nbformat_minor": 2, "vscode": 1, "metadata": {"kernelspec": 3}}
     for cell in notebook["cells"]:
         cell |= {"id": "x.y" * 99, "vscode": {}, "outputs": [{"output_type": "stream"}]}
+        cell["metadata"]["tags"] = 3
         del cell["execution_count"]
     (folder / "a.ipynb").write_text("\ufeff" + json.dumps(notebook), encoding="utf-8")
     assert take_it() == ("", [cell.source for cell in release.cells])
