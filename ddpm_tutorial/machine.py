@@ -17,14 +17,19 @@ def describe_machine() -> dict[str, Any]:
         accelerator = "Apple GPU"
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "accelerator": accelerator,
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

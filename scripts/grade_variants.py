@@ -25,13 +25,14 @@ import torch
 from matplotlib import pyplot as plt
 from tqdm import tqdm
 
+from ddpm_tutorial.machine import cores
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "book/assignments/source"
 GUIDE = ROOT / "book/assignments/INSTRUCTORS.md"
 BEGIN, END = "<!-- answers: begin -->\n", "<!-- answers: end -->"
 sys.path[:0] = [str(ROOT / "tests/coursework"), str(ROOT / "book/assignments")]
 
-from grade import cores  # noqa: E402
 from grading.cells import Cell, read_cells  # noqa: E402
 from variants import Variant, source_of, variants_of  # noqa: E402
 

@@ -6,6 +6,7 @@ course's own notebooks. Elsewhere the links lead to Colab's front page, where on
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ BRANCH = "main"
 BOOK = "book"
 
 
+@cache
 def origin() -> str:
     """Where this clone came from, as git says it; empty without git or an origin."""
     command = ["git", "-C", str(Path(__file__).parent), "remote", "get-url", "origin"]

@@ -12,7 +12,6 @@ import contextlib
 import io
 import logging
 import multiprocessing
-import os
 import re
 import resource
 import sys
@@ -30,6 +29,8 @@ from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
+
+from ddpm_tutorial.machine import cores
 
 LONGEST = 900.0  # seconds for one submission, all in all
 NAME = r"\w[\w.+@-]*"  # of a student, or of an assignment
@@ -124,13 +125,6 @@ def _report(sender: Connection, assignment: str, student: str) -> None:
 def one_line(note: str) -> str:
     """The note as one line that changes nothing else on a terminal: students choose file names."""
     return "".join(c if c.isprintable() else " " for c in note)[:300]
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def points(gradebook: Gradebook, assignment: str, student: str) -> str:

@@ -1,7 +1,7 @@
 """The cells of an assignment, by what they are for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,11 @@ def cell_of(metadata: dict[str, Any], source: str) -> Cell:
     if about.get("solution"):
         return Cell("answer", name.removesuffix(ANSWER), 0.0, source)
     return Cell("given" if about.get("locked") else "free", "", 0.0, source)
+
+
+def names_of(cells: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The names of all cells that have one."""
+    return {name_of(cell) for cell in cells} - {""}
 
 
 def name_of(cell: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from .cells import cell_of
+from .feedback import legible
 from .sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
 
 FROM_OUTSIDE = {"__name__": "__main__"}
@@ -160,11 +161,6 @@ def error_output(error: Exception) -> NotebookNode:
         "error", ename=name, evalue=message, traceback=[f"{name}: {message}"]
     )
     return output
-
-
-def legible(text: str, length: int) -> str:
-    """Cut, and without what UTF-8 cannot hold: the student's process chose it."""
-    return text[:length].encode("utf-8", "replace").decode()
 
 
 @contextlib.contextmanager

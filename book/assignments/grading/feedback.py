@@ -22,6 +22,11 @@ def markdown(source: str) -> str:
     return str(bleach.clean(html, TAGS, attributes, protocols))
 
 
+def legible(text: str, length: int) -> str:
+    """Cut, and without what UTF-8 cannot hold: a student chose it."""
+    return text[:length].encode("utf-8", "replace").decode()
+
+
 class HideTests(NbGraderPreprocessor):
     """Take the hidden tests out of the feedback. What failed in them is still said."""
 

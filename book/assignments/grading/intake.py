@@ -16,7 +16,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.utils import parse_utc
 
-from .cells import name_of
+from .cells import names_of
+from .feedback import legible
 
 LARGEST = 20 * 2**20  # bytes of a notebook
 MOST_CELLS = 500
@@ -100,18 +101,16 @@ def _notebook_in(folder: Path, release: Path) -> tuple[NotebookNode, list[str]]:
     name = release.name
     if name not in files and len(notebooks) == 1:
         (name,) = notebooks
-        notes.append(f"The file was called `{_legible(name)}` instead of `{release.name}`.")
+        notes.append(f"The file was called `{legible(name, 100)}` instead of `{release.name}`.")
     elif name not in files:
-        names = [f"`{_legible(n)}`" + ("" if n in files else " (not a file)") for n in there]
+        names = [f"`{legible(n, 100)}`" + ("" if n in files else " (not a file)") for n in there]
         listed = ", ".join(n for n in names if n != f"`{TIME}`") or "nothing"
         return handed_out, [f"There is no file `{name}`; handed in: {listed}. {nothing}"]
     try:
         notebook = read(_content(folder / name, LARGEST + 1) or b"")
     except ValueError as error:
         return handed_out, [f"The file cannot be read: {error}. {nothing}"]
-    if not {name_of(cell) for cell in notebook.cells} & {name_of(c) for c in handed_out.cells} - {
-        ""
-    }:
+    if not names_of(notebook.cells) & names_of(handed_out.cells):
         notes.append(
             "None of the cells to be answered is in the file: was the text copied into a new "
             "notebook? The cells carry the names by which they are graded."
@@ -142,7 +141,3 @@ def _plain(cell: dict[str, object]) -> NotebookNode:
     kind = make.get(str(cell.get("cell_type")), nbformat.v4.new_markdown_cell)
     plain: NotebookNode = kind(source, metadata=about)
     return plain
-
-
-def _legible(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()[:100]

@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
-from .cells import name_of
+from .cells import name_of, names_of
 from .intake import NOTE
 
 
@@ -39,7 +39,7 @@ def rebuild(submission: NotebookNode, release: NotebookNode) -> NotebookNode:
     Answers go by nbgrader's name of their cell; of two with one name the last counts. Code cells
     that the student added follow the known cell that they followed.
     """
-    known = {name_of(cell) for cell in release.cells} - {""}
+    known = names_of(release.cells)
     answers: dict[str, str] = {}
     added: dict[str, list[NotebookNode]] = {}
     place = ""

@@ -116,9 +116,7 @@ class Sandbox:
                 **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), home),
             },
             start_new_session=True,
-            user=NOBODY if as_nobody else None,
-            group=NOBODY if as_nobody else None,
-            extra_groups=[] if as_nobody else None,
+            **_as(as_nobody),
         )
         os.close(requests)
         os.close(replies)
@@ -397,10 +395,7 @@ def isolation(as_nobody: bool) -> list[str]:
         return []
     words = [setpriv, "--pdeathsig", "KILL", unshare, "--user", "--map-root-user", "--net"]
     words += ["--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    works = subprocess.run(
-        [*words, "true"], capture_output=True, check=False, **(user if as_nobody else {})
-    )
+    works = subprocess.run([*words, "true"], capture_output=True, check=False, **_as(as_nobody))
     return words if works.returncode == 0 else []
 
 
@@ -422,9 +417,11 @@ def _nobody_can_read() -> bool:
     """Whether an unprivileged user reaches Python and the grader."""
     paths = [sys.executable, str(HERE / "worker.py")]
     return all(
-        subprocess.run(
-            ["test", "-r", path], user=NOBODY, group=NOBODY, extra_groups=[], check=False
-        ).returncode
-        == 0
+        subprocess.run(["test", "-r", path], check=False, **_as(True)).returncode == 0
         for path in paths
     )
+
+
+def _as(nobody: bool) -> dict[str, Any]:
+    """For subprocess: as whom to run."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if nobody else {}
