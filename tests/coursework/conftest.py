@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,30 @@ def run(course):
         return done.stdout
 
     return run
+
+
+def notebook(*sources):
+    """A notebook of code cells without names."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def named(source, name, solution, points=None):
+    """A cell of an assignment: an answer, or a test."""
+    about = {"grade_id": name, "solution": solution, "locked": not solution, "grade": not solution}
+    if points is not None:
+        about["points"] = points
+    return nbformat.v4.new_code_cell(source, metadata={"nbgrader": about})
+
+
+@pytest.fixture
+def release():
+    """What was handed out: an answer, its test, and a cell that looks at it."""
+    whole = notebook()
+    whole.cells = [
+        named("raise NotImplementedError()", "f-answer", True),
+        named("assert f(1) == 2", "f", False, 1),
+        nbformat.v4.new_code_cell("f(3)"),
+    ]
+    whole.metadata["grading"] = {"modules": [], "call_seconds": 10, "total_seconds": 60}
+    return whole

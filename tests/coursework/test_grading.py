@@ -6,12 +6,11 @@ import math
 import nbformat
 import pytest
 import torch
-from conftest import COURSE
+from conftest import COURSE, named, notebook
 from grading import wire
 from grading.cells import cell_of, read_cells
 from grading.execute import free_names, run_notebook
 from grading.feedback import HIDDEN
-from grading.intake import LARGEST, NOTE, take_in, when
 from grading.late import DAY, PerDay
 from grading.rebuild import rebuild
 from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
@@ -136,30 +135,6 @@ def test_a_flood_on_the_answering_side_is_cut_off(box):
         box.run(f"import os\n{flood}")
 
 
-def notebook(*sources):
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    return nbformat.v4.new_notebook(cells=cells)
-
-
-def named(source, name, solution, points=None):
-    about = {"grade_id": name, "solution": solution, "locked": not solution, "grade": not solution}
-    if points is not None:
-        about["points"] = points
-    return nbformat.v4.new_code_cell(source, metadata={"nbgrader": about})
-
-
-@pytest.fixture
-def release():
-    whole = notebook()
-    whole.cells = [
-        named("raise NotImplementedError()", "f-answer", True),
-        named("assert f(1) == 2", "f", False, 1),
-        nbformat.v4.new_code_cell("f(3)"),
-    ]
-    whole.metadata["grading"] = {"modules": [], "call_seconds": 10, "total_seconds": 60}
-    return whole
-
-
 def test_a_rebuilt_notebook_has_the_tests_of_the_release(release):
     handed_in = notebook("y = 5")
     handed_in.cells += [
@@ -183,117 +158,6 @@ def test_running_fills_the_outputs(release):
     release.cells[0].source = "def f(x):\n    return x"
     run_notebook(release)
     assert release.cells[1].outputs[0].output_type == "error"
-
-
-@pytest.fixture
-def take(tmp_path, release):
-    """A student's empty folder, and what the grader makes of what is put into it."""
-    handed_out = tmp_path / "a.ipynb"
-    nbformat.write(release, handed_out)
-    folder, checked = tmp_path / "student/a", tmp_path / "checked/student/a"
-    folder.mkdir(parents=True)
-
-    def take():
-        note = take_in(folder, checked, handed_out)
-        taken = nbformat.read(checked / "a.ipynb", as_version=4)
-        assert taken.metadata.get(NOTE, "") == note
-        assert all(set(cell.metadata) <= {"nbgrader"} for cell in taken.cells)
-        return note, [cell.source for cell in taken.cells]
-
-    return folder, checked, take
-
-
-def write(release, path):
-    release.cells[0].source = "def f(x): return x + 1"
-    nbformat.write(release, path)
-
-
-def test_a_file_under_its_name_is_taken_and_left_as_it_is(take, release):
-    folder, checked, take_it = take
-    write(release, folder / "a.ipynb")
-    before = (folder / "a.ipynb").read_bytes()
-    assert take_it() == ("", [cell.source for cell in release.cells])
-    assert (folder / "a.ipynb").read_bytes() == before
-    assert [path.name for path in folder.iterdir()] == ["a.ipynb"]
-    assert [path.name for path in checked.iterdir()] == ["a.ipynb"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"\xff\xfe", "UTF-8"),
-        (b"x" * (LARGEST + 1), "20 MB"),
-        (b"{}", "not a notebook"),
-        (b"[" * 10**6, "not a notebook"),
-        (b"[]", "not a notebook"),
-        (b'{"cells": [3]}', "not a notebook"),
-        (b'{"cells": [{"source": {}}]}', "no text"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_replaced_by_what_was_handed_out(
-    take, release, content, message
-):
-    folder, _, take_it = take
-    (folder / "a.ipynb").write_bytes(content)
-    note, sources = take_it()
-    assert message in note
-    assert "nothing could be graded" in note
-    assert sources == [cell.source for cell in release.cells]
-    assert take_it()[0] == note  # said again when graded again
-
-
-def test_names_that_are_odd_get_a_note(take, release):
-    folder, _, take_it = take
-    assert "handed in: nothing" in take_it()[0]
-    write(release, folder / "mine.ipynb")
-    note, sources = take_it()
-    assert "`mine.ipynb` instead of `a.ipynb`" in note
-    assert sources[0] == "def f(x): return x + 1"
-    write(release, folder / "another.ipynb")
-    assert "handed in: `another.ipynb`, `mine.ipynb`" in take_it()[0]
-
-
-def test_faults_in_the_format_that_jupyter_forgives_cost_nothing(take, release):
-    folder, _, take_it = take
-    write(release, folder / "a.ipynb")
-    notebook = json.loads((folder / "a.ipynb").read_text())
-    notebook |= {"nbformat_minor": 2, "vscode": 1, "metadata": {"kernelspec": 3}}
-    for cell in notebook["cells"]:
-        cell |= {"id": "x.y" * 99, "vscode": {}, "outputs": [{"output_type": "stream"}]}
-        cell["metadata"]["tags"] = 3
-        del cell["execution_count"]
-    (folder / "a.ipynb").write_text("\ufeff" + json.dumps(notebook), encoding="utf-8")
-    assert take_it() == ("", [cell.source for cell in release.cells])
-
-
-def test_answers_without_their_names_get_a_note(take):
-    folder, _, take_it = take
-    nbformat.write(notebook("def f(x): return x + 1"), folder / "a.ipynb")
-    assert "None of the cells to be answered" in take_it()[0]
-
-
-@pytest.mark.parametrize("text", ["2027-02-01 23:59:00 UTC", "2027-02-02T01:59:00+02:00"])
-def test_a_time_of_handing_in_is_kept(take, release, text):
-    folder, checked, take_it = take
-    write(release, folder / "a.ipynb")
-    (folder / "timestamp.txt").write_text(text)
-    assert take_it()[0] == ""
-    kept = (checked / "timestamp.txt").read_text()
-    assert kept.startswith("2027-02-01 23:59:00")
-    assert when(kept) == when(text)
-
-
-@pytest.mark.parametrize(
-    "content", [b"hello", b"", b"9999-12-31", b"\xff", b"1" * 10**6, b"0001-01-01"]
-)
-def test_a_time_that_is_none_is_said_and_costs_nothing(take, release, content):
-    folder, checked, take_it = take
-    write(release, folder / "a.ipynb")
-    (folder / "timestamp.txt").write_bytes(content)
-    note, sources = take_it()
-    assert "nothing counts as late" in note
-    assert sources == [cell.source for cell in release.cells]
-    assert not (checked / "timestamp.txt").exists()
 
 
 def test_hidden_tests_are_cut_out():

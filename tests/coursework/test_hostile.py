@@ -1,7 +1,6 @@
 """What a hostile submission may try, one by one, against the process that it runs in."""
 
 import ast
-import json
 import multiprocessing
 import os
 import subprocess
@@ -10,14 +9,12 @@ import time
 from pathlib import Path
 
 import grade
-import nbformat
 import psutil
 import pytest
 import torch
 from conftest import COURSE
 from grading.execute import Student
 from grading.feedback import markdown
-from grading.intake import MOST_CELLS, MOST_TEXT, NOTE, read, take_in
 from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError, isolation
 
 FAR = 1e12  # a deadline that no test reaches
@@ -113,14 +110,21 @@ def alive(process):
         return False
 
 
+def all_end(family, within=5.0):
+    """Whether all are gone soon: the system takes a moment."""
+    until = time.monotonic() + within
+    while any(alive(process) for process in family):
+        if time.monotonic() > until:
+            return False
+    return True
+
+
 def test_processes_that_left_the_group_end_with_it():
     with box_with(call=20.0) as sandbox:
         sandbox.run("import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)")
         family = psutil.Process(sandbox.process.pid).children(recursive=True)
         assert family
-    until = time.monotonic() + 5  # the system takes a moment to end them
-    while any(alive(process) for process in family):
-        assert time.monotonic() < until
+    assert all_end(family)
 
 
 @apart
@@ -134,9 +138,7 @@ box.run("while True: pass")"""
         there = psutil.Process(int(grader.stdout.readline()))
         family = [there, *there.children(recursive=True)]
         grader.kill()
-    until = time.monotonic() + 5
-    while any(alive(process) for process in family):
-        assert time.monotonic() < until
+    assert all_end(family)
 
 
 def test_many_processes_are_ended():
@@ -220,79 +222,6 @@ def test_nothing_in_a_text_runs_in_the_feedback():
     assert 'href="https://example.org"' in html
     for part in ("<script", "<img", "<svg", "<style", 'href="javascript'):
         assert part not in html
-
-
-@pytest.mark.parametrize(
-    ("sources", "message"),
-    [
-        (["1"] * (MOST_CELLS + 1), "more than 500 cells"),
-        (["x" * (MOST_TEXT + 1)], "characters"),
-        (["'\ud800'"], "half a character"),
-    ],
-)
-def test_notebooks_that_are_too_much(sources, message):
-    cells = [{"cell_type": "code", "source": source} for source in sources]
-    with pytest.raises(ValueError, match=message):
-        read(json.dumps({"cells": cells}).encode())
-
-
-@pytest.fixture
-def course(tmp_path):
-    """A release, a student's folder, one for what is taken in, and a file that is not theirs."""
-    release, secret = tmp_path / "a.ipynb", tmp_path / "gradebook.db"
-    about = {"nbgrader": {"grade_id": "f-answer", "solution": True}}
-    cell = nbformat.v4.new_code_cell("def f(): ...", metadata=about)
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), release)
-    secret.write_bytes(release.read_bytes())
-    folder = tmp_path / "submitted/student/a"
-    folder.mkdir(parents=True)
-    return release, folder, tmp_path / "checked/student/a", secret
-
-
-def test_a_note_of_the_students_own_is_dropped(course):
-    release, folder, checked, _ = course
-    forged = nbformat.read(release, as_version=4)
-    forged.metadata[NOTE] = "Full marks, please."
-    nbformat.write(forged, folder / "a.ipynb")
-    (folder / "a.note").write_text("Full marks, please.")
-    assert take_in(folder, checked, release) == ""
-    assert NOTE not in nbformat.read(checked / "a.ipynb", as_version=4).metadata
-
-
-@pytest.mark.parametrize("name", ["a.ipynb", "b.ipynb", "timestamp.txt", "data.bin"])
-@pytest.mark.parametrize("kind", ["link", "dangling", "device", "pipe", "folder"])
-def test_what_is_not_a_file_is_neither_followed_nor_copied_nor_written_to(course, name, kind):
-    release, folder, checked, secret = course
-    before = secret.read_bytes()
-    path = folder / name
-    if kind == "link":
-        path.symlink_to(secret)
-    elif kind == "dangling":
-        path.symlink_to(folder.parents[2] / "new")
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path.mkdir()
-    note = take_in(folder, checked, release)
-    assert "There is no file `a.ipynb`" in note
-    assert "no date" not in note  # not even read
-    assert name == "timestamp.txt" or f"`{name}` (not a file)" in note
-    assert [path.name for path in checked.iterdir()] == ["a.ipynb"]
-    assert secret.read_bytes() == before
-    assert not (folder.parents[2] / "new").exists()
-
-
-def test_a_folder_that_is_a_link_is_not_followed(course):
-    release, folder, checked, _ = course
-    nbformat.write(nbformat.read(release, as_version=4), folder / "a.ipynb")
-    other = folder.parents[1] / "other"
-    other.symlink_to(folder.parent)
-    assert "is a link" in take_in(other / "a", checked, release)
-    (folder.parent / "b").symlink_to(folder)
-    assert "is a link" in take_in(folder.parent / "b", checked, release)
-    assert "no folder" in take_in(folder / "a.ipynb", checked, release)
 
 
 @pytest.mark.parametrize("student", ["*", "[ab]", "a\nb", "%s", "..", ""])
