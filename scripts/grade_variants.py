@@ -28,13 +28,12 @@ from tqdm import tqdm
 from ddpm_tutorial.machine import cores
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ROOT / "book/assignments/source"
 GUIDE = ROOT / "book/assignments/INSTRUCTORS.md"
 BEGIN, END = "<!-- answers: begin -->\n", "<!-- answers: end -->"
 sys.path[:0] = [str(ROOT / "tests/coursework"), str(ROOT / "book/assignments")]
 
 from grading.cells import Cell, read_cells  # noqa: E402
-from variants import Variant, source_of, variants_of  # noqa: E402
+from variants import SOURCES, Variant, variants_of  # noqa: E402
 
 WRONG, RIGHT = 6, 3  # at least so many of each for every part
 
@@ -71,7 +70,7 @@ def points_lost(cells: list[Cell], variant: Variant | None, parts: list[str]) ->
             continue
         _run(cell.source, namespace)
         if variant is not None and cell.kind == "answer" and cell.part == variant.part:
-            _run(source_of(variant), namespace)
+            _run(variant.source, namespace)
     plt.close("all")
     return lost
 

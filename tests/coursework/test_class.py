@@ -10,7 +10,7 @@ import threading
 import nbformat
 import pytest
 from conftest import COURSE
-from variants import source_of, variants_of
+from variants import variants_of
 
 NAME = "01-gaussians"
 POINTS = 17
@@ -43,7 +43,7 @@ def with_kl(source):
 
 def with_variant(variant):
     notebook = solution()
-    named(notebook, f"{variant.part}-answer").source = source_of(variant)
+    named(notebook, f"{variant.part}-answer").source = variant.source
     return notebook
 
 

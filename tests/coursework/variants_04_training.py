@@ -3,7 +3,7 @@
 import math
 
 import torch
-from variants import right, wrong
+from variants import answer_to, right, slip, wrong
 
 LEARNED_NOTHING = (
     "nothing was learned. Does the optimiser take its steps? Do you return the average"
@@ -590,505 +590,6 @@ def update_average(average, weights, k, d=0.999):
     return new
 
 
-@wrong("train", LEARNED_NOTHING)
-def train_model(images, seed, steps, update=update_average):
-    """The optimiser never steps."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", CALLED)
-def train_model(images, seed, steps, update=update_average):
-    """The average is never moved."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for _ in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", WORSE)
-def train_model(images, seed, steps, update=update_average):
-    """No zero_grad."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", MUCH_WORSE)
-def train_model(images, seed, steps, update=update_average):
-    """Up the gradient."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        (-loss).backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", WORSE)
-def train_model(images, seed, steps, update=update_average):
-    """A learning rate 100 times too high."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.3)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", "the guesses are too bright. Is the noise uniform, and should be normal?")
-def train_model(images, seed, steps, update=update_average):
-    """Uniform noise."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.rand(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", "the network answers with the picture, and it should with the noise")
-def train_model(images, seed, steps, update=update_average):
-    """The picture as the target."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        a = alpha_bar[t].reshape(-1, 1, 1, 1)
-        x_t = a.sqrt() * x0 + (1 - a).sqrt() * eps
-        loss = (x0 - network(x_t, t)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", GREY)
-def train_model(images, seed, steps, update=update_average):
-    """Pictures in [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = (images[torch.randint(len(images), (32,), generator=generator)] + 1) / 2
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", GREY)
-def train_model(images, seed, steps, update=update_average):
-    """Pictures in [0, 1], from the beginning."""
-    images = (images + 1) / 2
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", CALLED)
-def train_model(images, seed, steps, update=update_average):
-    """A cold start of the average."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for _ in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), 10**9)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", SLOW)
-def train_model(images, seed, steps, update=update_average):
-    """t is T, always."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = torch.full((32,), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", SLOW)
-def train_model(images, seed, steps, update=update_average):
-    """A learning rate 100 times too low."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.00003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", "the loss is not a number: is there a step t = 0")
-def train_model(images, seed, steps, update=update_average):
-    """t from 0 to T - 1."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T) - 1
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", "the same seed gives another network each time")
-def train_model(images, seed, steps, update=update_average):
-    """Draws from the global generator."""
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,))]
-        t = draw_t(torch.rand(32), T)
-        eps = torch.randn(x0.shape)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", "another seed gives the same network: is the seed used?")
-def train_model(images, seed, steps, update=update_average):
-    """The seed is not used."""
-    generator = torch.Generator().manual_seed(0)
-    network = DigitNetwork(images, step_features, 0)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", ANEW)
-def train_model(images, seed, steps, update=update_average):
-    """The same noise in every step."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    eps = torch.randn(32, 1, 14, 14, generator=generator)
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", ANEW)
-def train_model(images, seed, steps, update=update_average):
-    """The same pictures in every step."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[:32]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", UNLOADED)
-def train_model(images, seed, steps, update=update_average):
-    """The raw weights are returned."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    return network
-
-
-@wrong("train", UNLOADED)
-def train_model(images, seed, steps, update=update_average):
-    """The average begins as the weights themselves."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = network.state_dict()
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", CALLED)
-def train_model(images, seed, steps, update=update_average):
-    """The average counts from 1."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k + 1)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", CALLED)
-def train_model(images, seed, steps, update=update_average):
-    """Returns in the loop."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-        network.load_state_dict(average)
-        return network
-
-
-@wrong("train", OWN)
-def train_model(images, seed, steps, update=update_average):
-    """One t for the whole batch."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(1, generator=generator), T).expand(32)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", OWN)
-def train_model(images, seed, steps, update=update_average):
-    """One noise for the whole batch."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0[:1].shape, generator=generator).expand_as(x0)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", OWN)
-def train_model(images, seed, steps, update=update_average):
-    """A new optimiser in each step."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-    network.load_state_dict(average)
-    return network
-
-
-@wrong("train", ANEW)
-def train_model(images, seed, steps, update=update_average):
-    """The average is trained on."""
-    generator = torch.Generator().manual_seed(seed)
-    network = DigitNetwork(images, step_features, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    for k in range(steps):
-        x0 = images[torch.randint(len(images), (32,), generator=generator)]
-        t = draw_t(torch.rand(32, generator=generator), T)
-        eps = torch.randn(x0.shape, generator=generator)
-        loss = training_loss(network, x0, t, eps, alpha_bar)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        average = update(average, network.state_dict(), k)
-        network.load_state_dict(average)
-        average = {name: value.clone() for name, value in average.items()}
-    return network
-
-
 @right("train")
 def train_model(images, seed, steps, update=update_average):
     """A learning rate that falls, a longer warm-up, AdamW, and a clipped gradient."""
@@ -1154,3 +655,119 @@ def train_model(images, seed, steps, update=update_average):
         now = {name: value.detach() for name, value in network.named_parameters()}
         average = update(average, now, k)
     return lambda x_t, t: torch.func.functional_call(network, average, (x_t, t))
+
+
+TRAIN = answer_to("04-training", "train")
+PICTURES = "images[torch.randint(len(images), (32,), generator=generator)]"
+DRAWN = "draw_t(torch.rand(32, generator=generator), T)"
+NOISE = "        eps = torch.randn(x0.shape, generator=generator)\n"
+ADAM = "    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)\n"
+GENERATOR = "    generator = torch.Generator().manual_seed(seed)\n"
+CLONED = "{name: value.clone() for name, value in network.state_dict().items()}"
+CLONED_AVERAGE = CLONED.replace("network.state_dict()", "average")
+UPDATE = "        average = update(average, network.state_dict(), k)\n"
+LOAD = "    network.load_state_dict(average)\n"
+UNIFORM = "the guesses are too bright. Is the noise uniform, and should be normal?"
+PICTURE = "the network answers with the picture, and it should with the noise"
+ZERO = "the loss is not a number: is there a step t = 0"
+RANDOM = "the same seed gives another network each time"
+SEEDLESS = "another seed gives the same network: is the seed used?"
+X0_LOSS = """        a = alpha_bar[t].reshape(-1, 1, 1, 1)
+        x_t = a.sqrt() * x0 + (1 - a).sqrt() * eps
+        loss = (x0 - network(x_t, t)).square().mean()
+"""
+LOSS = "        loss = training_loss(network, x0, t, eps, alpha_bar)\n"
+LOOP = "    for k in range(steps):\n"
+SLIPS = [
+    slip("train", hint, name, TRAIN, *changes)
+    for hint, name, *changes in (
+        (LEARNED_NOTHING, "The optimiser never steps.", ("        optimizer.step()\n", "")),
+        (
+            CALLED,
+            "The average is never moved.",
+            (LOOP, "    for _ in range(steps):\n"),
+            (UPDATE, ""),
+        ),
+        (WORSE, "No zero_grad.", ("        optimizer.zero_grad()\n", "")),
+        (MUCH_WORSE, "Up the gradient.", ("loss.backward()", "(-loss).backward()")),
+        (WORSE, "A learning rate 100 times too high.", ("lr=0.003", "lr=0.3")),
+        (UNIFORM, "Uniform noise.", ("torch.randn(", "torch.rand(")),
+        (PICTURE, "The picture as the target.", (LOSS, X0_LOSS)),
+        (GREY, "Pictures in [0, 1].", (PICTURES, f"({PICTURES} + 1) / 2")),
+        (
+            GREY,
+            "Pictures in [0, 1], from the beginning.",
+            (GENERATOR, "    images = (images + 1) / 2\n" + GENERATOR),
+        ),
+        (
+            CALLED,
+            "A cold start of the average.",
+            (LOOP, "    for _ in range(steps):\n"),
+            ("state_dict(), k)", "state_dict(), 10**9)"),
+        ),
+        (SLOW, "t is T, always.", (DRAWN, "torch.full((32,), T)")),
+        (SLOW, "A learning rate 100 times too low.", ("lr=0.003", "lr=0.00003")),
+        (ZERO, "t from 0 to T - 1.", (DRAWN, f"{DRAWN} - 1")),
+        (
+            RANDOM,
+            "Draws from the global generator.",
+            (GENERATOR, ""),
+            ("(32,), generator=generator)", "(32,))"),
+            ("rand(32, generator=generator)", "rand(32)"),
+            ("randn(x0.shape, generator=generator)", "randn(x0.shape)"),
+        ),
+        (
+            SEEDLESS,
+            "The seed is not used.",
+            ("manual_seed(seed)", "manual_seed(0)"),
+            ("step_features, seed)", "step_features, 0)"),
+        ),
+        (
+            ANEW,
+            "The same noise in every step.",
+            (NOISE, ""),
+            (LOOP, "    eps = torch.randn(32, 1, 14, 14, generator=generator)\n" + LOOP),
+        ),
+        (ANEW, "The same pictures in every step.", (PICTURES, "images[:32]")),
+        (UNLOADED, "The raw weights are returned.", (LOAD, "")),
+        (
+            UNLOADED,
+            "The average begins as the weights themselves.",
+            (CLONED, "network.state_dict()"),
+        ),
+        (CALLED, "The average counts from 1.", ("state_dict(), k)", "state_dict(), k + 1)")),
+        (
+            CALLED,
+            "Returns in the loop.",
+            (LOAD, "    " + LOAD),
+            ("    return network\n", "        return network\n"),
+        ),
+        (
+            OWN,
+            "One t for the whole batch.",
+            (DRAWN, "draw_t(torch.rand(1, generator=generator), T).expand(32)"),
+        ),
+        (
+            OWN,
+            "One noise for the whole batch.",
+            (
+                NOISE,
+                "        eps = torch.randn(x0[:1].shape, generator=generator).expand_as(x0)\n",
+            ),
+        ),
+        (
+            OWN,
+            "A new optimiser in each step.",
+            (ADAM, ""),
+            ("        optimizer.zero_grad()\n", f"    {ADAM}        optimizer.zero_grad()\n"),
+        ),
+        (
+            ANEW,
+            "The average is trained on.",
+            (
+                LOAD,
+                f"    {LOAD}        average = {CLONED_AVERAGE}\n",
+            ),
+        ),
+    )
+]
