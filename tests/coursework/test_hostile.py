@@ -254,6 +254,21 @@ def test_a_cell_that_ends_the_process_when_run_again_costs_only_itself():
         assert student.run("x")[-1]["data"]["text/plain"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["01-gaussians", "--jobs", "0"], "--jobs is 0"),
+        (["../source/01-gaussians"], "no name of an assignment"),
+        (["99-unheard"], "not released"),
+    ],
+)
+def test_a_command_that_cannot_work_says_so(monkeypatch, arguments, message):
+    monkeypatch.chdir(COURSE)
+    monkeypatch.setattr(sys, "argv", ["grade.py", *arguments])
+    with pytest.raises(SystemExit, match=message):
+        grade.main()
+
+
 def grade_oddly(assignment, student):
     if student == "exits":
         os._exit(1)
