@@ -15,10 +15,20 @@ import torch
 from conftest import COURSE
 from grading.execute import Student
 from grading.feedback import markdown
-from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError, isolation
+from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
 
 FAR = 1e12  # a deadline that no test reaches
-apart = pytest.mark.skipif(not isolation(os.geteuid() == 0), reason="this system has no namespaces")
+
+
+def has_namespaces():
+    """Whether the system has them, asked without the grader's help."""
+    try:
+        return subprocess.run(["unshare", "--user", "--map-root-user", "true"]).returncode == 0
+    except OSError:
+        return False
+
+
+apart = pytest.mark.skipif(not has_namespaces(), reason="this system has no namespaces")
 
 
 def box_with(**limits):
