@@ -7,20 +7,30 @@ With several, the best denoiser has a closed form and ln p(x_0) is known, so the
 import torch
 from torch import Tensor
 
-from ddpm_tutorial.forward import match, q_posterior
-from ddpm_tutorial.gaussian import normal_log_prob
-from ddpm_tutorial.schedule import NoiseSchedule
+from ddpm_tutorial.mathematics.forward import Prediction, eps_from_x0, match, q_posterior
+from ddpm_tutorial.mathematics.gaussian import normal_log_prob
+from ddpm_tutorial.mathematics.schedule import NoiseSchedule
+
+__all__ = [
+    "GaussianMixture",
+]
 
 
 class GaussianMixture:
-    """The best diffusion model, with Gaussian steps, of independent entries from one mixture.
+    """The best denoiser, with Gaussian steps, of independent entries from one mixture.
 
     Component k has weight `weights[k]`, mean `means[k]` and variance `variances[k]`; all float64
     (K,). Each reverse step and the decoder have the true mean and variance of x_{t-1} given x_t.
     The prior is N(0, 1), or, with `true_prior`, the Gaussian with the true mean and variance of
     x_T. Raises ValueError for weights that are not a distribution or a variance that is not
     positive.
+
+    It is a `Denoiser`, as a trained model gives one: whatever takes a denoiser takes a mixture.
     """
+
+    shape = (1,)
+    like = torch.empty(0, dtype=torch.float64)
+    count = None
 
     def __init__(
         self,
@@ -49,9 +59,14 @@ class GaussianMixture:
         """Ln q(x_t), in nats, summed over the entries, (B,); at t = 0, of the data."""
         return self._component_log_probs(x_t, t).logsumexp(-1).flatten(1).sum(1)
 
-    def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """E[x_0 | x_t], shaped like x_t: the best x0_hat there is."""
-        return self._x0_moments(x_t, t)[0]
+    def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
+        """E[x_0 | x_t] with the noise that belongs to it, and Var(x_0 | x_t): the best there is.
+
+        Shaped like x_t (B, ...), in float64; t int64 (B,), 1..T.
+        """
+        x0_mean, x0_variance = self._x0_moments(x_t, t)
+        eps_hat = eps_from_x0(self.schedule, x_t, t, x0_mean)
+        return Prediction(x0_mean, eps_hat, x0_variance=x0_variance)
 
     def score(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The gradient of ln q(x_t) with respect to x_t, shaped like x_t; t int64 (B,), 0..T."""
@@ -61,16 +76,19 @@ class GaussianMixture:
         spread = alpha_bar * self.variances + 1 - alpha_bar
         return (responsibilities * (alpha_bar.sqrt() * self.means - x) / spread).sum(-1)
 
-    def p_reverse(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of x_{t-1} given x_t.
+    def reverse_given(
+        self, prediction: Prediction, x_t: Tensor, t: Tensor, s: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of x_s given x_t, default s = t - 1, from what is seen in x_t.
 
-        To the variance of q(x_{t-1} | x_t, x_0) comes what x_0, unknown, adds.
+        To the variance of q(x_s | x_t, x_0) comes what x_0, unknown, adds.
         """
-        x0_mean, x0_variance = self._x0_moments(x_t, t)
-        mean, variance = q_posterior(self.schedule, x0_mean, x_t.double(), t)
+        assert prediction.x0_variance is not None  # it comes from this mixture
+        x0_mean = prediction.x0_hat
+        mean, variance = q_posterior(self.schedule, x0_mean, x_t.double(), t, s)
         zeros = torch.zeros_like(x0_mean)
-        weight_x0, _ = q_posterior(self.schedule, zeros + 1, zeros, t)
-        return mean, (variance + weight_x0.square() * x0_variance).log()
+        weight_x0, _ = q_posterior(self.schedule, zeros + 1, zeros, t, s)
+        return mean, (variance + weight_x0.square() * prediction.x0_variance).log()
 
     def prior(self, x_T: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of p(x_T), shaped like x_T."""
@@ -88,8 +106,19 @@ class GaussianMixture:
     def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
         """Ln p(x_0 | x_1), a log-density, in nats, (B,)."""
         t = torch.ones(len(x0), dtype=torch.int64, device=x0.device)
-        mean, log_variance = self.p_reverse(x_1, t)
+        mean, log_variance = self.reverse_given(self(x_1, t), x_1, t)
         return normal_log_prob(x0, mean, log_variance).flatten(1).sum(1)
+
+    def check_data(self, x0: Tensor) -> None:
+        """Nothing is asked of x_0: any real numbers have a density."""
+
+    def rows(self, start: int, stop: int) -> "GaussianMixture":
+        """Itself: it holds no value for each sample."""
+        return self
+
+    def unclipped(self) -> "GaussianMixture":
+        """Itself: what it sees is never clipped."""
+        return self
 
     def _x0_moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of x_0 given x_t."""

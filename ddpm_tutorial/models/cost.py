@@ -2,7 +2,16 @@
 
 from typing import NamedTuple
 
-from ddpm_tutorial.unet import LEVEL_FEATURES, SelfAttention, UNetConfig
+from ddpm_tutorial.models.unet import PIXEL_FEATURES, SelfAttention, UNetConfig
+
+__all__ = [
+    "Cost",
+    "attention_activations",
+    "attention_flops",
+    "block_activations",
+    "conv_flops",
+    "unet_cost",
+]
 
 
 class Cost(NamedTuple):
@@ -53,8 +62,8 @@ def attention_activations(width: int, positions: int, heads: int) -> int:
     return 6 * positions * width + heads * positions**2
 
 
-def unet_cost(config: UNetConfig) -> Cost:
-    """Cost of the `UNet` of `config` without dropout, for one image.
+def unet_cost(config: UNetConfig, outputs: int = 1) -> Cost:
+    """Cost of `UNet(config, outputs)` without dropout, for one image.
 
     The backward pass of a layer takes two products as large as the forward one: for the gradient
     of its weights and for that of its input. The layers that see the data need no gradient of
@@ -64,8 +73,8 @@ def unet_cost(config: UNetConfig) -> Cost:
     embedding = 4 * widths[0]
     positions = [(config.image_size // 2 ** (level + 1)) ** 2 for level in range(len(widths))]
     pixels = config.image_size**2 * config.image_channels
-    outputs = config.image_channels * (2 if config.learned_variance else 1)
-    outputs = LEVEL_FEATURES if config.levels else outputs
+    channels = outputs * config.image_channels
+    features = min(channels, PIXEL_FEATURES)
 
     seeing_data = conv_flops(4 * config.image_channels, widths[0], 3, positions[0])
     seeing_data += conv_flops(widths[0], embedding, 1, 1)
@@ -94,9 +103,9 @@ def unet_cost(config: UNetConfig) -> Cost:
     activations += attention_activations(width, n, SelfAttention.heads_of(width))
     block(width, width, n)
 
-    inner += conv_flops(widths[0], 4 * outputs, 3, positions[0])
+    inner += conv_flops(widths[0], 4 * features, 3, positions[0])
     activations += 3 * widths[0] * positions[0]
-    if config.levels:
-        inner += conv_flops(LEVEL_FEATURES, 256 * config.image_channels, 1, config.image_size**2)
-        activations += 2 * LEVEL_FEATURES * config.image_size**2
+    if channels > features:
+        inner += conv_flops(features, channels, 1, config.image_size**2)
+        activations += 2 * features * config.image_size**2
     return Cost(seeing_data + inner, 2 * seeing_data + 3 * inner, activations)

@@ -8,6 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+__all__ = [
+    "SCHEDULES",
+    "NoiseSchedule",
+    "check_pairs",
+    "timestep_pairs",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
@@ -162,6 +169,14 @@ class NoiseSchedule:
         return self._alpha_bar_on[device][t.to(device)]
 
 
+SCHEDULES: dict[str, Callable[[int], NoiseSchedule]] = {
+    "linear": NoiseSchedule.linear,
+    "cosine": NoiseSchedule.cosine,
+    "sigmoid": NoiseSchedule.sigmoid,
+    "log-snr": NoiseSchedule.log_snr,
+}
+
+
 def _check_number_of_steps(T: int) -> None:
     if T < 1:
         raise ValueError(f"T = {T}: a schedule needs at least 1 step")
@@ -188,3 +203,13 @@ def timestep_pairs(
     else:
         raise ValueError(f'spacing = "{spacing}": choose "trailing" or "quadratic"')
     return list(itertools.pairwise(times))
+
+
+def check_pairs(T: int, pairs: list[tuple[int, int]]) -> None:
+    """Raise ValueError unless the pairs (t, s) lead down from T to 0, each on from the last."""
+    starts, ends = [t for t, _ in pairs], [s for _, s in pairs]
+    if [*starts, 0] != [T, *ends] or any(s >= t for t, s in pairs):
+        raise ValueError(
+            f"pairs = {pairs}: they must lead down from (T, .) to (., 0) with T = {T}, each on "
+            f"from where the one before it ended; see timestep_pairs"
+        )

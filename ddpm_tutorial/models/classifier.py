@@ -5,6 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+__all__ = [
+    "DigitClassifier",
+    "classify",
+]
+
 
 class DigitClassifier(nn.Module):
     """A small convolutional network that reads digits.

@@ -12,9 +12,23 @@ from accelerate.state import is_initialized
 from accelerate.utils import broadcast
 from torch import Tensor
 
-from ddpm_tutorial.ddpm import DDPM
 from ddpm_tutorial.errors import TutorialError
-from ddpm_tutorial.forward import standard_normal
+from ddpm_tutorial.mathematics.forward import standard_normal
+from ddpm_tutorial.models.ddpm import DDPM
+
+__all__ = [
+    "TrainingConfig",
+    "TrainingDiverged",
+    "TrainingRecord",
+    "TrainingState",
+    "gradient_step",
+    "has_fast_bfloat16",
+    "make_accelerator",
+    "train",
+    "uniform_integers",
+    "update_ema",
+    "with_prefix",
+]
 
 
 class TrainingDiverged(TutorialError):

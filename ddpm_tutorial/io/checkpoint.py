@@ -1,6 +1,5 @@
 """Weights and training states as safetensors files: read without executing code."""
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,13 +10,23 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ddpm_tutorial.classifier import DigitClassifier
-from ddpm_tutorial.ddpm import DDPM, DDPMConfig
 from ddpm_tutorial.errors import TutorialError, check_choice
-from ddpm_tutorial.files import write_atomically
-from ddpm_tutorial.unet import UNetConfig
+from ddpm_tutorial.io.files import ASSETS, write_atomically
+from ddpm_tutorial.models.classifier import DigitClassifier
+from ddpm_tutorial.models.config import DDPMConfig
+from ddpm_tutorial.models.ddpm import DDPM
 
-ASSETS = Path(__file__).parent / "assets"
+__all__ = [
+    "PRETRAINED",
+    "Checkpoint",
+    "load_checkpoint",
+    "load_classifier",
+    "load_model",
+    "load_pretrained",
+    "save_checkpoint",
+    "save_model",
+]
+
 PRETRAINED = ("mnist", "mnist-bound", "mnist-labels")
 
 
@@ -36,7 +45,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, atomically. Raises TutorialError where the disk will not take it."""
     tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
     header = {
-        "config": json.dumps(checkpoint.config and dataclasses.asdict(checkpoint.config)),
+        "config": json.dumps(checkpoint.config and checkpoint.config.as_plain_values()),
         "details": json.dumps(checkpoint.details),
     }
     header["sha256"] = _digest(tensors, header)
@@ -73,9 +82,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         fields = json.loads(header["config"])
         if fields is None:
             return Checkpoint(None, tensors, json.loads(header["details"]))
-        unet = fields.pop("unet")
-        unet["channels"] = tuple(unet["channels"])
-        config = DDPMConfig(**fields, unet=UNetConfig(**unet))
+        if "unet" in fields:
+            fields, tensors = _from_first_edition(fields, tensors)
+        config = DDPMConfig.from_plain_values(fields)
         return Checkpoint(config, tensors, json.loads(header["details"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TutorialError(
@@ -132,6 +141,21 @@ def load_classifier() -> DigitClassifier:
         classifier = DigitClassifier()
     classifier.load_state_dict(load_checkpoint(ASSETS / "classifier.safetensors").tensors)
     return classifier.eval().requires_grad_(False)
+
+
+def _from_first_edition(
+    fields: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A configuration and tensors as the first edition wrote them, in today's words.
+
+    There the network knew what its output meant.
+    """
+    network = {"name": "unet"} | fields.pop("unet")
+    levels, learned = network.pop("levels", False), network.pop("learned_variance", False)
+    fields["parameterisation"] = fields.pop("predicts")
+    fields["reverse_variance"] = "matched" if levels else "learned" if learned else "small"
+    renamed = {name.replace("weigh_levels", "widen"): value for name, value in tensors.items()}
+    return fields | {"network": network}, renamed
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:

@@ -1,12 +1,24 @@
 """Diagonal Gaussians: densities, entropy, KL divergence and the 256-bin image likelihood.
 
-Everything here is elementwise and in nats; the caller sums over dimensions.
+Everything here is elementwise and in nats; the caller sums over dimensions, and turns the sum into
+bits per dimension at the edge, if at all.
 """
 
 import math
 
 import torch
 from torch import Tensor
+
+__all__ = [
+    "LOG_2_PI",
+    "discretized_normal_log_prob",
+    "grey_levels",
+    "is_on_256_levels",
+    "kl_normal",
+    "normal_entropy",
+    "normal_log_prob",
+    "to_bits_per_dim",
+]
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -81,3 +93,8 @@ def is_on_256_levels(x: Tensor) -> bool:
     levels = (x.cpu().double() + 1) * 127.5  # MPS has no float64
     on_a_level = (levels - levels.round()).abs() < 1e-4
     return bool((on_a_level & (levels > -0.5) & (levels < 255.5)).all())
+
+
+def to_bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
+    """Nats for a whole example to bits for each of its `dimensions`."""
+    return nats / (dimensions * math.log(2))

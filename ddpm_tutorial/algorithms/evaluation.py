@@ -1,7 +1,5 @@
-"""How good a model is, in numbers: the bound, and how like real digits its samples are."""
+"""How like real digits the samples of a model are, in numbers."""
 
-import itertools
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,122 +7,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial.classifier import DigitClassifier, classify
-from ddpm_tutorial.ddpm import DDPM
-from ddpm_tutorial.elbo import (
-    ReverseProcess,
-    WithLabels,
-    check_levels,
-    denoising_term,
-    full_float32,
-    prior_term,
-    to_bits_per_dim,
-)
-from ddpm_tutorial.forward import q_sample, standard_normal
+from ddpm_tutorial.models.classifier import DigitClassifier, classify
 
-RANGES_OF_T = 10  # into which the denoising terms are gathered
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over examples, with its standard error; nan where there is only one example."""
-
-    mean: float
-    standard_error: float
-
-
-@dataclass(frozen=True)
-class BoundFigures:
-    """The bound and its terms in bits per dimension, as code lengths: smaller is better.
-
-    `total` is the sum of `prior`, `denoising` and `reconstruction`. `by_t` splits `denoising`
-    into the shares of ranges of t, as (first t, last t, share): a sum over t, so the shares add
-    up to `denoising`.
-    """
-
-    total: Estimate
-    prior: Estimate
-    denoising: Estimate
-    reconstruction: Estimate
-    by_t: list[tuple[int, int, Estimate]]
-
-
-@torch.no_grad()
-@full_float32()
-def measure_bound(
-    model: ReverseProcess,
-    images: Tensor,
-    generator: torch.Generator | None = None,
-    terms_per_image: int | None = None,
-    batch_size: int = 100,
-    progress: bool = False,
-    labels: Tensor | None = None,
-) -> BoundFigures:
-    """The bound over images (N, 1, 28, 28), averaged, with standard errors.
-
-    The denoising terms of an image are T - 1 in number. With `terms_per_image` = K, only K of
-    them are measured: one t at random in each of K equal stretches of 2..T, so that each t is as
-    likely as any other and (T - 1) / K times their sum has the right mean. None measures all.
-    Takes K + 1 network evaluations for each image. `labels` int64 (N,) for a class-conditional
-    `DDPM`: the bound is then that of each image given its label. Raises ValueError for images that
-    are not on 256 levels, a number out of range, or not one label for each image.
-    """
-    T = model.schedule.T
-    count = T - 1 if terms_per_image is None else terms_per_image
-    if terms_per_image is not None and not 1 <= count <= T - 1:
-        raise ValueError(f"terms_per_image = {count}: choose 1..{T - 1}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size = {batch_size}: it must be at least 1")
-    check_levels(model, images)
-    if labels is not None and labels.shape != (len(images),):
-        raise ValueError(
-            f"labels have shape {tuple(labels.shape)}: give one for each of the {len(images)} "
-            f"images"
-        )
-
-    edges = [round(2 + (T - 1) * k / RANGES_OF_T) for k in range(RANGES_OF_T + 1)]
-    ranges = [(low, high - 1) for low, high in itertools.pairwise(edges) if low < high]
-    source = "cpu" if generator is None else generator.device
-    rows: dict[str, list[Tensor]] = {"prior": [], "shares": [], "reconstruction": []}
-    batches = images.split(batch_size)
-    models = [model] * len(batches)
-    if labels is not None:
-        assert isinstance(model, DDPM)  # nothing else takes a label
-        models = [WithLabels(model, batch) for batch in labels.split(batch_size)]
-    with tqdm(total=len(batches) * (count + 1), unit="step", disable=not progress) as bar:
-        for told, x0 in zip(models, batches, strict=True):
-            rows["prior"].append(prior_term(told, x0))
-            first = torch.ones(len(x0), dtype=torch.int64, device=x0.device)
-            x_1 = q_sample(model.schedule, x0, first, standard_normal(x0.shape, x0, generator))
-            rows["reconstruction"].append(-told.decoder_log_prob(x0, x_1))
-            bar.update()
-            shares = x0.new_zeros(len(x0), len(ranges))
-            for stretch in range(count):
-                u = torch.rand(len(x0), generator=generator, device=source, dtype=torch.float64)
-                t = 2 + ((stretch + u) * ((T - 1) / count)).floor().long().clamp(max=T - 2)
-                t = t.to(x0.device)
-                eps = standard_normal(x0.shape, x0, generator)
-                term = (T - 1) / count * denoising_term(told, x0, t, eps)
-                for column, (low, high) in enumerate(ranges):
-                    shares[:, column] += torch.where((low <= t) & (t <= high), term, 0)
-                bar.update()
-            rows["shares"].append(shares)
-
-    dimensions = images[0].numel()
-    prior, shares, reconstruction = (
-        to_bits_per_dim(torch.cat(rows[name]).cpu().double(), dimensions)
-        for name in ("prior", "shares", "reconstruction")
-    )
-    denoising = shares.sum(1)
-    return BoundFigures(
-        total=_estimate(prior + denoising + reconstruction),
-        prior=_estimate(prior),
-        denoising=_estimate(denoising),
-        reconstruction=_estimate(reconstruction),
-        by_t=[
-            (low, high, _estimate(shares[:, column])) for column, (low, high) in enumerate(ranges)
-        ],
-    )
+__all__ = [
+    "Nearest",
+    "NeighbourFigures",
+    "PrecisionRecall",
+    "SampleFigures",
+    "frechet_distance",
+    "measure_samples",
+    "nearest_neighbours",
+    "precision_recall",
+]
 
 
 @dataclass(frozen=True)
@@ -161,6 +55,26 @@ class SampleFigures:
     confidence_unseen: float
     pixels: NeighbourFigures
     features: NeighbourFigures
+
+    def __str__(self) -> str:
+        def pair(name: str, form: str, field: str) -> str:
+            values = (getattr(figures, field) for figures in (self.pixels, self.features))
+            return f"  {name:44}" + "".join(f"{value:>10{form}}" for value in values)
+
+        return "\n".join(
+            [
+                f"{self.samples:,} samples beside {self.references:,} test images",
+                f"  FID {self.fid:.3f}; of as many training images, the floor, "
+                f"{self.fid_floor:.3f}",
+                f"  mean confidence of the classifier {self.confidence:.3f}; for test images "
+                f"{self.confidence_unseen:.3f}",
+                f"  read as 0..9: {' '.join(map(str, self.classes))}",
+                "Nearest training image                          pixels  features",
+                pair("median distance of the samples", ".3f", "samples"),
+                pair("median distance of the test images", ".3f", "unseen"),
+                pair("samples nearer than 99 % of test images are", ".2%", "copies"),
+            ]
+        )
 
 
 class Nearest(NamedTuple):
@@ -321,9 +235,3 @@ def _compare_distances(
         unseen=float(usual.median()),
         copies=copies / len(near),
     )
-
-
-def _estimate(values: Tensor) -> Estimate:
-    count = len(values)
-    error = float(values.std() / math.sqrt(count)) if count > 1 else math.nan
-    return Estimate(float(values.mean()), error)

@@ -2,15 +2,27 @@
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
-# How many numbers describe the distribution over the 256 levels of one pixel.
-LEVEL_FEATURES = 32
+__all__ = [
+    "PIXEL_FEATURES",
+    "GroupNorm",
+    "ResidualBlock",
+    "SelfAttention",
+    "UNet",
+    "UNetConfig",
+    "step_features",
+    "zero_init",
+]
+
+_Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
+# Where more output channels than these are asked for, so many features of each pixel are worked out
+# in the folded picture, and one layer at full size makes the outputs of them.
+PIXEL_FEATURES = 32
 
 
 @dataclass(frozen=True)
@@ -19,9 +31,10 @@ class UNetConfig:
 
     `channels` holds the width of each resolution, finest first; the resolution is halved
     between neighbours. `num_classes = 0` means that the network takes no label; otherwise the label
-    `num_classes` is the null token, which says that no class is told. With `levels`, it
-    gives 256 log-weights for each entry of the image, one for each grey level.
+    `num_classes` is the null token, which says that no class is told.
     """
+
+    name: ClassVar = "unet"
 
     image_channels: int = 1
     image_size: int = 28
@@ -29,10 +42,9 @@ class UNetConfig:
     blocks: int = 2
     dropout: float = 0.0
     num_classes: int = 0
-    learned_variance: bool = False
-    levels: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))  # a file holds it as a list
         halvings = len(self.channels)  # one by the pixel unshuffle, one between neighbours
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise ValueError(
@@ -51,8 +63,15 @@ class UNetConfig:
             raise ValueError(
                 f"num_classes = {self.num_classes}: use 0 for no labels, or their count"
             )
-        if self.levels and self.learned_variance:
-            raise ValueError("levels = True already gives a variance: set learned_variance = False")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one image."""
+        return (self.image_channels, self.image_size, self.image_size)
+
+    def build(self, outputs: int = 1) -> "UNet":
+        """A freshly initialised `UNet`; the weights come from torch's global seed."""
+        return UNet(self, outputs)
 
 
 class UNet(nn.Module):
@@ -60,17 +79,18 @@ class UNet(nn.Module):
 
     The image is first folded: each 2x2 square of pixels becomes four channels. All the
     convolutions then run on a quarter of the positions, which is most of the speed on a CPU,
-    and 28x28 needs no padding.
+    and 28x28 needs no padding. It gives `outputs` numbers for each entry of the image, and does not
+    know what they mean.
     """
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, outputs: int = 1) -> None:
         super().__init__()
         self.config = config
+        self.num_classes: int = config.num_classes
         widths = config.channels
         embedding = 4 * widths[0]
-        outputs = config.image_channels * (2 if config.learned_variance else 1)
-        if config.levels:
-            outputs = LEVEL_FEATURES
+        channels = outputs * config.image_channels
+        features = min(channels, PIXEL_FEATURES)
 
         self.embed_step = nn.Sequential(
             nn.Linear(widths[0], embedding), nn.SiLU(), nn.Linear(embedding, embedding)
@@ -102,18 +122,16 @@ class UNet(nn.Module):
                 up.append(nn.Conv2d(width, next_width, 3, padding=1))
         self.up = nn.ModuleList(up)
 
-        last = nn.Conv2d(widths[0], 4 * outputs, 3, padding=1)
-        self.last = nn.Sequential(
-            GroupNorm(8, widths[0]), nn.SiLU(), last if config.levels else zero_init(last)
-        )
+        # The last layer of all starts at 0.
+        last = nn.Conv2d(widths[0], 4 * features, 3, padding=1)
+        widen: nn.Module = nn.Identity()
+        if channels > features:
+            widen = nn.Sequential(nn.SiLU(), zero_init(nn.Conv2d(features, channels, 1)))
+        else:
+            zero_init(last)
+        self.last = nn.Sequential(GroupNorm(8, widths[0]), nn.SiLU(), last)
         self.unfold = nn.PixelShuffle(2)
-        self.weigh_levels = (
-            nn.Sequential(
-                nn.SiLU(), zero_init(nn.Conv2d(LEVEL_FEATURES, 256 * config.image_channels, 1))
-            )
-            if config.levels
-            else nn.Identity()
-        )
+        self.widen = widen
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
@@ -121,10 +139,7 @@ class UNet(nn.Module):
 
         Shapes: `x_t` (B, C, H, W); `t` int64 (B,) in 1..T; `label` int64 (B,) in
         0..num_classes, the last the null token, for a class-conditional network only. Returns
-        (B, C, H, W), or (B, 2C, H, W) with `learned_variance`: the prediction, then the raw
-        variance output; or (B, 256 C, H, W) with `levels`: the log-weights, all channels of level 0
-        first.
-        Raises ValueError where a label is missing or not wanted.
+        (B, outputs * C, H, W). Raises ValueError where a label is missing or not wanted.
         """
         embedding = self.embed_step(step_features(t, self.config.channels[0]).to(x_t.dtype))
         if self.embed_class is not None:
@@ -155,7 +170,7 @@ class UNet(nn.Module):
                 h = layer(torch.cat([h, skips.pop()], dim=1), embedding)
             else:
                 h = layer(F.interpolate(h, scale_factor=2.0, mode="nearest"))
-        output: Tensor = self.weigh_levels(self.unfold(self.last(h)))
+        output: Tensor = self.widen(self.unfold(self.last(h)))
         return output.to(x_t.dtype)
 
 
@@ -243,7 +258,7 @@ def step_features(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def zero_init(layer: Layer) -> Layer:
+def zero_init(layer: _Layer) -> _Layer:
     """Set the weights and the bias of `layer` to 0, in place; return it."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:

@@ -18,15 +18,33 @@ import torchvision
 from torch import Tensor
 
 from ddpm_tutorial.errors import TutorialError, check_choice
+from ddpm_tutorial.io.files import ASSETS
+
+__all__ = [
+    "BUNDLED",
+    "BUNDLED_TRAIN",
+    "DATA_VARIABLE",
+    "SOURCES",
+    "DamagedFile",
+    "DataFile",
+    "DataSource",
+    "Dataset",
+    "Digits",
+    "Split",
+    "from_bytes",
+    "load_bundled",
+    "load_mnist",
+    "to_bytes",
+]
 
 Split = Literal["train", "test"]
 Dataset = Literal["mnist", "fashion-mnist"]
-BUNDLED = Path(__file__).parent / "assets" / "mnist_5k.npz"
+BUNDLED = ASSETS / "mnist_5k.npz"
 BUNDLED_TRAIN = 4_000
 DATA_VARIABLE = "DDPM_TUTORIAL_DATA"
 
 
-class File(NamedTuple):
+class DataFile(NamedTuple):
     """A data file: its name, number of bytes and checksum, and the name of that checksum."""
 
     name: str
@@ -35,27 +53,27 @@ class File(NamedTuple):
     algorithm: Literal["SHA-256", "MD5"]
 
 
-class Source(NamedTuple):
+class DataSource(NamedTuple):
     """A data set: how people call it, its class in torchvision, images and labels of each split."""
 
     title: str
     torchvision_name: str
-    files: dict[Split, tuple[File, File]]
+    files: dict[Split, tuple[DataFile, DataFile]]
 
 
-SOURCES: dict[Dataset, Source] = {
-    "mnist": Source(  # unpacked
+SOURCES: dict[Dataset, DataSource] = {
+    "mnist": DataSource(  # unpacked
         "MNIST",
         "MNIST",
         {
             "train": (
-                File(
+                DataFile(
                     "train-images-idx3-ubyte",
                     47_040_016,
                     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
                     "SHA-256",
                 ),
-                File(
+                DataFile(
                     "train-labels-idx1-ubyte",
                     60_008,
                     "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -63,13 +81,13 @@ SOURCES: dict[Dataset, Source] = {
                 ),
             ),
             "test": (
-                File(
+                DataFile(
                     "t10k-images-idx3-ubyte",
                     7_840_016,
                     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
                     "SHA-256",
                 ),
-                File(
+                DataFile(
                     "t10k-labels-idx1-ubyte",
                     10_008,
                     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
@@ -78,29 +96,31 @@ SOURCES: dict[Dataset, Source] = {
             ),
         },
     ),
-    "fashion-mnist": Source(  # packed, since torchvision knows the checksums of the packed files
+    "fashion-mnist": DataSource(  # packed: torchvision knows the checksums of these files
         "Fashion-MNIST",
         "FashionMNIST",
         {
             "train": (
-                File(
+                DataFile(
                     "train-images-idx3-ubyte.gz",
                     26_421_880,
                     "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
                     "MD5",
                 ),
-                File(
+                DataFile(
                     "train-labels-idx1-ubyte.gz", 29_515, "25c81989df183df01b3e8a0aad5dffbe", "MD5"
                 ),
             ),
             "test": (
-                File(
+                DataFile(
                     "t10k-images-idx3-ubyte.gz",
                     4_422_102,
                     "bef4ecab320f06d8554ea6380940ec79",
                     "MD5",
                 ),
-                File("t10k-labels-idx1-ubyte.gz", 5_148, "bb300cfdad3c16e7a12a480ee83cd310", "MD5"),
+                DataFile(
+                    "t10k-labels-idx1-ubyte.gz", 5_148, "bb300cfdad3c16e7a12a480ee83cd310", "MD5"
+                ),
             ),
         },
     ),
@@ -203,12 +223,12 @@ class DamagedFile(TutorialError):
         self.path = path
 
 
-def _paths(folder: Path, split: Split, source: Source) -> list[Path]:
+def _paths(folder: Path, split: Split, source: DataSource) -> list[Path]:
     """Images and labels of a split, where torchvision puts them."""
     return [folder / source.torchvision_name / "raw" / file.name for file in source.files[split]]
 
 
-def _read(folder: Path, split: Split, source: Source) -> Digits:
+def _read(folder: Path, split: Split, source: DataSource) -> Digits:
     images, labels = (
         _checked_bytes(path, file, source.title)
         for path, file in zip(_paths(folder, split, source), source.files[split], strict=True)
@@ -219,7 +239,7 @@ def _read(folder: Path, split: Split, source: Source) -> Digits:
     )
 
 
-def _checked_bytes(path: Path, file: File, title: str) -> np.ndarray:
+def _checked_bytes(path: Path, file: DataFile, title: str) -> np.ndarray:
     """The content of a data file, unpacked if it is packed."""
     try:
         content = path.read_bytes()
@@ -234,7 +254,7 @@ def _checked_bytes(path: Path, file: File, title: str) -> np.ndarray:
     return np.frombuffer(bytearray(content), dtype=np.uint8)
 
 
-def _download(cache: Path, source: Source) -> None:
+def _download(cache: Path, source: DataSource) -> None:
     """Download `source` into `cache`: first beside it, and in place only once it is whole."""
     cache.mkdir(parents=True, exist_ok=True)
     timeout = socket.getdefaulttimeout()

@@ -5,34 +5,40 @@ probability flow, side by side. A chain is a generator: it yields its state afte
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ddpm_tutorial.ddpm import DDPM
-from ddpm_tutorial.exact import GaussianMixture
-from ddpm_tutorial.forward import eps_from_x0, q_posterior, signal_and_sigma, standard_normal
-from ddpm_tutorial.gaussian import normal_log_prob
-from ddpm_tutorial.sampling import Path, filled_like, in_eval_mode
-from ddpm_tutorial.schedule import NoiseSchedule, timestep_pairs
+from ddpm_tutorial.algorithms.sampling import Here, Pairs, SamplePath, Sampler
+from ddpm_tutorial.mathematics.exact import GaussianMixture
+from ddpm_tutorial.mathematics.forward import filled_like, signal_and_sigma, standard_normal
+from ddpm_tutorial.mathematics.gaussian import normal_log_prob
+from ddpm_tutorial.mathematics.schedule import NoiseSchedule, timestep_pairs
+from ddpm_tutorial.models.denoiser import Denoiser
 
-Model = DDPM | GaussianMixture
+__all__ = [
+    "Corrected",
+    "acceptance_probability",
+    "annealed_langevin",
+    "langevin",
+    "langevin_step",
+    "metropolis_adjusted_langevin",
+    "probability_flow_log_prob",
+    "score",
+    "tweedie",
+]
 
 
-def score(model: Model, x_t: Tensor, t: Tensor) -> Tensor:
+def score(denoiser: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
     """The gradient of ln q(x_t) with respect to x_t, per unit of x_t, shaped like x_t (B, ...).
 
-    Exact for a `GaussianMixture`, with t int64 (B,) in 0..T. For a `DDPM` it is what the guess of
-    the noise says, -eps_hat / sqrt(1 - alpha_bar_t), for t in 1..T; the guess is not clipped.
+    It is what the guess of the noise says, -eps_hat / sqrt(1 - alpha_bar_t), for t int64 (B,) in
+    1..T, and exact where the guess is the best there is. The guess is never clipped.
     Source: Song et al. (2021, SDE), section 3.2; Vincent (2011).
     """
-    if isinstance(model, GaussianMixture):
-        return model.score(x_t, t)
-    _, sigma = signal_and_sigma(model.schedule, t, x_t)
-    with in_eval_mode(model):
-        eps_hat = model.predict(x_t, t, clip=False).eps_hat
-    return -eps_hat / sigma
+    _, sigma = signal_and_sigma(denoiser.schedule, t, x_t)
+    return -denoiser.unclipped()(x_t, t).eps_hat / sigma
 
 
 def tweedie(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, score_at_x_t: Tensor) -> Tensor:
@@ -117,13 +123,13 @@ def metropolis_adjusted_langevin(
 
 @torch.no_grad()
 def annealed_langevin(
-    model: Model,
+    denoiser: Denoiser,
     x_T: Tensor,
-    pairs: list[tuple[int, int]],
+    pairs: Pairs,
     relative_step: float,
     steps: int = 1,
     generator: torch.Generator | None = None,
-) -> Path:
+) -> SamplePath:
     """Langevin dynamics at one noise level after another, from x_T (B, ...) down to x_0.
 
     At each t of `pairs` (see `timestep_pairs`) it takes `steps` steps of relative_step times
@@ -136,49 +142,50 @@ def annealed_langevin(
     for t, _ in pairs:
         at_t = filled_like(x_t, t)
         for _ in range(steps):
-            slope = score(model, x_t, at_t)
-            yield t, x_t, tweedie(model.schedule, x_t, at_t, slope)
-            x_t = _correct(model.schedule, x_t, at_t, slope, relative_step, generator)
-    x_t = tweedie(model.schedule, x_t, at_t, score(model, x_t, at_t))
+            slope = score(denoiser, x_t, at_t)
+            yield t, x_t, tweedie(denoiser.schedule, x_t, at_t, slope)
+            noise = standard_normal(x_t.shape, x_t, generator)
+            x_t = _correct(denoiser, x_t, at_t, slope, relative_step, noise)
+    x_t = tweedie(denoiser.schedule, x_t, at_t, score(denoiser, x_t, at_t))
     yield 0, x_t, x_t
 
 
-@torch.no_grad()
-def predictor_corrector_path(
-    model: Model,
-    x_T: Tensor,
-    pairs: list[tuple[int, int]],
-    predictor: Literal["ddpm", "ddim"],
-    relative_step: float,
-    corrections: int = 1,
-    generator: torch.Generator | None = None,
-    clip: bool = True,
-) -> Path:
-    """A sampler's step from t to s, then `corrections` Langevin steps at s, from x_T (B, ...).
+@dataclass(frozen=True)
+class Corrected:
+    """A sampler whose every step from t to s is followed by Langevin steps at s: a sampler again.
 
-    The predictor is ancestral sampling with the small variance, or deterministic DDIM. The steps of
-    the corrector have the size relative_step * (1 - alpha_bar_s), and at s = 0 there are none: in
-    all len(pairs) + corrections * (len(pairs) - 1) network evaluations. `clip` cuts the
-    predictor's x0_hat of a DDPM to [-1, 1]. Yields (t, x_t, x0_hat) before each step of the
-    predictor, last (0, x_0, x_0). Source: Song et al. (2021, SDE), algorithms 1 and 5, where the
-    relative step is 2 r^2.
+    `sampler` is the predictor, of any kind; the `corrections` Langevin steps have the size
+    relative_step * (1 - alpha_bar_s). At s = 0 there are none, so that p steps take
+    p + corrections * (p - 1) network evaluations. Raises ValueError for a relative step that is not
+    positive or fewer than 1 correction. Source: Song et al. (2021, SDE), algorithms 1 and 5, where
+    the relative step is 2 r^2.
     """
-    x_t = x_T
-    for t, s in pairs:
-        at_t, at_s = filled_like(x_t, t), filled_like(x_t, s)
-        x0_hat, eps_hat = _guesses(model, x_t, at_t, clip)
-        yield t, x_t, x0_hat
-        if predictor == "ddim":
-            signal, sigma = signal_and_sigma(model.schedule, at_s, x_t)
-            x_t = signal * x0_hat + sigma * eps_hat
-        else:
-            mean, variance = q_posterior(model.schedule, x0_hat, x_t, at_t, at_s)
-            noise = standard_normal(x_t.shape, x_t, generator) if s > 0 else 0
-            x_t = mean + variance.sqrt() * noise
-        for _ in range(corrections if s > 0 else 0):
-            slope = score(model, x_t, at_s)
-            x_t = _correct(model.schedule, x_t, at_s, slope, relative_step, generator)
-    yield 0, x_t, x_t
+
+    sampler: Sampler
+    relative_step: float
+    corrections: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.relative_step < torch.inf or self.corrections < 1:
+            raise ValueError(
+                f"relative_step = {self.relative_step}, corrections = {self.corrections}: the step "
+                f"must be greater than 0, and finite, and there must be at least 1 correction"
+            )
+
+    @property
+    def name(self) -> str:
+        """That of the predictor, with a mark."""
+        return f"{self.sampler.name}, corrected"
+
+    def step(
+        self, denoiser: Denoiser, here: Here, s: Tensor, noise: Callable[[], Tensor]
+    ) -> Tensor:
+        """x_s as the predictor has it, then corrected."""
+        x_s = self.sampler.step(denoiser, here, s, noise)
+        for _ in range(self.corrections):
+            slope = score(denoiser, x_s, s)
+            x_s = _correct(denoiser, x_s, s, slope, self.relative_step, noise())
+        return x_s
 
 
 def probability_flow_log_prob(model: GaussianMixture, x0: Tensor, steps: int) -> Tensor:
@@ -213,28 +220,12 @@ def _flow(model: GaussianMixture, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
     return velocity.detach(), divergence
 
 
-def _guesses(model: Model, x_t: Tensor, t: Tensor, clip: bool) -> tuple[Tensor, Tensor]:
-    """x0_hat and eps_hat at x_t, t in 1..T."""
-    if isinstance(model, GaussianMixture):
-        x0_hat = model.denoise(x_t, t)
-        return x0_hat, eps_from_x0(model.schedule, x_t, t, x0_hat)
-    with in_eval_mode(model):
-        x0_hat, eps_hat, *_ = model.predict(x_t, t, clip=clip)
-    return x0_hat, eps_hat
-
-
 def _correct(
-    schedule: NoiseSchedule,
-    x_t: Tensor,
-    t: Tensor,
-    slope: Tensor,
-    relative_step: float,
-    generator: torch.Generator | None,
+    denoiser: Denoiser, x_t: Tensor, t: Tensor, slope: Tensor, relative_step: float, z: Tensor
 ) -> Tensor:
     """One Langevin step at noise level t, in proportion to the variance of the noise."""
-    _, sigma = signal_and_sigma(schedule, t, x_t)
-    noise = standard_normal(x_t.shape, x_t, generator)
-    return langevin_step(x_t, slope, relative_step * sigma.square(), noise)
+    _, sigma = signal_and_sigma(denoiser.schedule, t, x_t)
+    return langevin_step(x_t, slope, relative_step * sigma.square(), z)
 
 
 def _with_gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:

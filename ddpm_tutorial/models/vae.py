@@ -8,14 +8,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_tutorial.elbo import to_bits_per_dim
-from ddpm_tutorial.forward import standard_normal
-from ddpm_tutorial.gaussian import (
+from ddpm_tutorial.mathematics.forward import standard_normal
+from ddpm_tutorial.mathematics.gaussian import (
     discretized_normal_log_prob,
     is_on_256_levels,
     kl_normal,
     normal_log_prob,
+    to_bits_per_dim,
 )
+
+__all__ = [
+    "LOWEST_LOG_VARIANCE",
+    "VAE",
+    "NormalLayer",
+    "VAETerms",
+    "train_vae",
+]
 
 LOWEST_LOG_VARIANCE = -10.0  # a standard deviation under a grey level, whose step is 2 / 255
 

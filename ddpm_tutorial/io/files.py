@@ -6,6 +6,15 @@ from pathlib import Path
 
 from ddpm_tutorial.errors import TutorialError
 
+__all__ = [
+    "ASSETS",
+    "check_file",
+    "check_parent",
+    "write_atomically",
+]
+
+ASSETS = Path(__file__).parent.parent / "assets"  # what ships with the package
+
 
 def check_parent(path: Path) -> None:
     """Raise TutorialError unless the folder that is to hold `path` exists and can be written."""

@@ -4,11 +4,49 @@ Shapes throughout: x0, x_t, eps, v are (B, ...); t and s are int64 (B,), 1..T un
 otherwise. Coefficients are computed in float64 and cast to the dtype of the images.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from ddpm_tutorial.gaussian import grey_levels
-from ddpm_tutorial.schedule import NoiseSchedule
+from ddpm_tutorial.mathematics.gaussian import grey_levels, kl_normal
+from ddpm_tutorial.mathematics.schedule import NoiseSchedule
+
+__all__ = [
+    "Prediction",
+    "eps_from_x0",
+    "filled_like",
+    "level_log_probs",
+    "log_posterior_variance",
+    "match",
+    "posterior_kl",
+    "posterior_variance",
+    "q_marginal",
+    "q_posterior",
+    "q_sample",
+    "q_transition",
+    "signal_and_sigma",
+    "standard_normal",
+    "v_from_x0_and_eps",
+    "x0_from_eps",
+    "x0_from_v",
+]
+
+
+class Prediction(NamedTuple):
+    """What a denoiser sees in x_t, as data and as noise, each (B, ...): the two agree on x_t.
+
+    Some say more. `variance_output` (B, ...) is what a network says of the variance of the reverse
+    step. `level_log_probs` (B, ..., 256) is ln p(x_0 = level | x_t) of each entry; x0_hat is then
+    the mean of that distribution, and `x0_variance` (B, ...) its variance. None where it is not
+    said.
+    """
+
+    x0_hat: Tensor
+    eps_hat: Tensor
+    variance_output: Tensor | None = None
+    level_log_probs: Tensor | None = None
+    x0_variance: Tensor | None = None
 
 
 def q_marginal(schedule: NoiseSchedule, x0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,6 +106,37 @@ def posterior_variance(schedule: NoiseSchedule, t: Tensor, s: Tensor | None = No
     return (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)
 
 
+def log_posterior_variance(
+    schedule: NoiseSchedule, x_t: Tensor, t: Tensor, s: Tensor | None = None
+) -> Tensor:
+    """Log of the variance of q(x_s | x_t, x_0), shaped to broadcast with x_t.
+
+    At s = 0 that variance is 0 and has no logarithm; the value at s = 1 (and t >= 2) stands in,
+    as in the code of Ho et al. (2020).
+    """
+    s = t - 1 if s is None else s
+    variance = posterior_variance(schedule, t.clamp(min=2), s.clamp(min=1))
+    return match(variance.log(), x_t)
+
+
+def posterior_kl(
+    schedule: NoiseSchedule,
+    x0: Tensor,
+    x_t: Tensor,
+    t: Tensor,
+    mean: Tensor,
+    log_variance: Tensor,
+) -> Tensor:
+    """KL(q(x_{t-1} | x_t, x_0) || N(mean, exp(log_variance))), in nats, summed, (B,); t in 2..T.
+
+    Source: Ho et al. (2020), equation 5, L_{t-1}. At t = 1 the value means nothing (the posterior
+    is a point there, and the decoder takes over), but it is finite.
+    """
+    posterior_mean, _ = q_posterior(schedule, x0, x_t, t)
+    posterior_log_variance = log_posterior_variance(schedule, x_t, t)
+    return kl_normal(posterior_mean, posterior_log_variance, mean, log_variance).flatten(1).sum(1)
+
+
 def x0_from_eps(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
     """The x0 that, with noise eps, gives x_t."""
     signal, sigma = signal_and_sigma(schedule, t, x_t)
@@ -118,6 +187,11 @@ def signal_and_sigma(schedule: NoiseSchedule, t: Tensor, x: Tensor) -> tuple[Ten
 def match(coefficient: Tensor, x: Tensor) -> Tensor:
     """`coefficient` (B,), float64, with the dtype and device of x and as many dimensions."""
     return coefficient.to(device=x.device, dtype=x.dtype).view(-1, *[1] * (x.ndim - 1))
+
+
+def filled_like(x_t: Tensor, t: int) -> Tensor:
+    """The step index t, once for each example of x_t: int64 (B,)."""
+    return torch.full((len(x_t),), t, dtype=torch.int64, device=x_t.device)
 
 
 def standard_normal(

@@ -1,0 +1,7 @@
+"""What is done with a model: train it, sample from it, bound it, score it, measure it."""
+
+from ddpm_tutorial.algorithms.elbo import *
+from ddpm_tutorial.algorithms.evaluation import *
+from ddpm_tutorial.algorithms.sampling import *
+from ddpm_tutorial.algorithms.scores import *
+from ddpm_tutorial.algorithms.training import *

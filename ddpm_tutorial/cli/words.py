@@ -1,0 +1,59 @@
+"""What the commands share: words for objects, and what a model needs to be told."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import tyro
+
+from ddpm_tutorial.algorithms.sampling import SAMPLERS, Sampler
+from ddpm_tutorial.errors import choose
+from ddpm_tutorial.io.checkpoint import PRETRAINED, load_model, load_pretrained
+from ddpm_tutorial.models.ddpm import DDPM
+
+
+def one_of(words: Iterable[str]) -> Any:
+    """Have an option take one of these words."""
+    return tyro.conf.arg(constructor=tyro.extras.literal_type_from_choices(words))
+
+
+def model_named(checkpoint: str) -> DDPM:
+    """The model of a file, or one that ships: "pretrained", "pretrained:NAME"."""
+    word, _, name = checkpoint.partition(":")
+    return (
+        load_pretrained(name or PRETRAINED[0]) if word == "pretrained" else load_model(checkpoint)
+    )
+
+
+def with_options(word: str, **options: Any) -> Sampler:
+    """The sampler of that name, with those of the options that are not None.
+
+    Raises ValueError for an option that it does not have.
+    """
+    sampler: Any = choose("sampler", word, SAMPLERS)
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        if name not in {field.name for field in dataclasses.fields(sampler)}:
+            shown = f'"{value}"' if isinstance(value, str) else value
+            raise ValueError(f'{name} = {shown} goes with another sampler than "{word}"')
+    chosen: Sampler = dataclasses.replace(sampler, **given)
+    return chosen
+
+
+def labels_for(model: DDPM, n: int, digit: int | None) -> torch.Tensor | None:
+    """The label of each of n samples: `digit`, or 0..9 in turn; None for a model without labels.
+
+    Where the model is.
+    """
+    classes = model.num_classes
+    if digit is not None and not 0 <= digit < classes:
+        raise ValueError(
+            f"digit = {digit}: this model takes "
+            + (f"0..{classes - 1}" if classes else "no digit, it was trained without labels")
+        )
+    if not classes:
+        return None
+    n = max(n, 0)  # who draws the samples refuses n < 1
+    labels = torch.arange(n) % classes if digit is None else torch.full((n,), digit)
+    return labels.to(next(model.parameters()).device)
