@@ -16,7 +16,7 @@ from docutils.utils import new_document
 ROOT = Path(__file__).parent.parent
 BOOK, CHECKS = ROOT / "book", ROOT / "tests" / "equations"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
-EQUATIONS = runpy.run_path(str(ROOT / "scripts" / "write_equations_page.py"))
+EQUATIONS = runpy.run_path(str(ROOT / "tools" / "write_equations_page.py"))
 
 
 def code_cells(path):
@@ -54,6 +54,22 @@ def test_no_output_is_an_error_or_a_warning(path):
 def test_what_a_cell_prints_is_one_output(path):
     for cell in code_cells(path):
         assert sum(output.output_type == "stream" for output in cell.outputs) <= 1
+
+
+ASSIGNMENTS = sorted((BOOK / "assignments" / "source").glob("*/*.ipynb"))
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *ASSIGNMENTS], ids=lambda path: path.stem)
+def test_the_package_is_imported_from_its_root_and_its_faces(path):
+    faces = {"ddpm_tutorial", "ddpm_tutorial.plotting"}
+    if path in ASSIGNMENTS:
+        faces.add("ddpm_tutorial.coursework")
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", cell.source))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("ddpm_tutorial"):
+                assert node.module in faces
+            if isinstance(node, ast.Import):
+                assert not {a.name for a in node.names if a.name.startswith("ddpm_tutorial.")}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

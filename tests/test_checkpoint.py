@@ -1,33 +1,36 @@
+import dataclasses
+import json
 import pickle
 from pathlib import Path
 
+import first_edition
 import pytest
 import safetensors.torch
 import torch
 
 from ddpm_tutorial import (
+    ASSETS,
+    PRETRAINED,
+    Checkpoint,
     DDPMConfig,
     TutorialError,
     UNetConfig,
-    checkpoint,
+    classify,
+    load_checkpoint,
+    load_classifier,
     load_model,
     load_pretrained,
     sample,
+    save_checkpoint,
     save_model,
 )
-from ddpm_tutorial.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_classifier,
-    save_checkpoint,
-)
-from ddpm_tutorial.classifier import classify
 
 CONFIG = DDPMConfig(
     schedule="linear",
     T=30,
-    predicts="eps",
-    unet=UNetConfig(image_size=4, channels=(8,), blocks=1, num_classes=3, learned_variance=True),
+    parameterisation="eps",
+    reverse_variance="learned",
+    network=UNetConfig(image_size=4, channels=(8,), blocks=1, num_classes=3),
 )
 
 
@@ -50,7 +53,8 @@ def test_round_trip_builds_the_same_model(path):
     assert torch.equal(torch.get_rng_state(), before)
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
-    assert (model.predicts, model.variance, model.schedule.T) == ("eps", "learned", 30)
+    words = model.parameterisation.name, model.reverse_variance.name
+    assert (*words, model.schedule.T) == ("eps", "learned", 30)
     assert model.num_classes == 3
     state = model.state_dict()
     assert state.keys() == saved.tensors.keys()
@@ -136,16 +140,117 @@ def test_weights_of_other_shapes_are_refused(path):
         load_model(path)
 
 
-def test_an_unreadable_configuration_is_refused(path, monkeypatch):
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"schedule": "square", "network": {"name": "unet", "channels": [8]}}, "square"),
+        ({"schedule": "cosine", "network": {"name": "resnet", "depth": 8}}, "resnet"),
+        ({"schedule": "cosine", "network": {"name": "unet", "depth": 8}}, "depth"),
+        ({"schedule": "cosine", "network": {"channels": [8]}}, "name"),
+        ({"schedule": "cosine", "colour": "blue", "network": {"name": "unet"}}, "colour"),
+        ({"schedule": "cosine"}, "network"),
+        ({"schedule": "square", "predicts": "v", "unet": {"channels": [8]}}, "square"),
+        ({"schedule": "cosine", "unet": {"channels": [8]}}, "predicts"),
+        (["cosine"], "list"),
+    ],
+)
+def test_an_unreadable_configuration_is_refused(path, monkeypatch, values, named):
     saved = load_checkpoint(path)
-    monkeypatch.setattr(
-        checkpoint.dataclasses,
-        "asdict",
-        lambda c: {"schedule": "square", "unet": {"channels": [8]}},
-    )
+    monkeypatch.setattr(DDPMConfig, "as_plain_values", lambda config: values)
     save_checkpoint(path, Checkpoint(CONFIG, saved.tensors, {}))
-    with pytest.raises(TutorialError, match=r"cannot read.*square"):
+    with pytest.raises(TutorialError, match=rf"cannot read.*{named}"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DDPMConfig(),
+        CONFIG,
+        DDPMConfig("log-snr", 50, "levels", network=UNetConfig(channels=(16, 24), blocks=1)),
+        DDPMConfig("sigmoid", 7, "x0", "large", UNetConfig(image_channels=3, dropout=0.2), 5.0),
+    ],
+)
+def test_a_configuration_comes_back_from_plain_values(config):
+    written = json.loads(json.dumps(config.as_plain_values()))
+    read = DDPMConfig.from_plain_values(written)
+    assert read == config
+    assert hash(read) == hash(config)
+    assert isinstance(read.network.channels, tuple)
+    # Every field is written down, and no field twice.
+    network = written.pop("network")
+    assert network.pop("name") == "unet"
+    assert network.keys() == {field.name for field in dataclasses.fields(UNetConfig)}
+    assert written.keys() == {field.name for field in dataclasses.fields(DDPMConfig)} - {"network"}
+
+
+# The first edition
+
+
+@pytest.mark.parametrize(
+    ("words", "variance"),
+    [
+        ({"parameterisation": "v"}, "small"),
+        ({"parameterisation": "x0", "min_snr": 5.0}, "small"),
+        ({"parameterisation": "eps", "reverse_variance": "learned"}, "learned"),
+        ({"parameterisation": "levels", "schedule": "log-snr"}, "matched"),
+    ],
+)
+def test_a_file_of_the_first_edition_gives_the_same_model(tmp_path, words, variance):
+    network = UNetConfig(image_size=4, channels=(8, 16), blocks=1, num_classes=3)
+    config, path = DDPMConfig(T=20, network=network, **words), tmp_path / "model.safetensors"
+    model = config.build().eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)  # fresh weights are 0 in the last layer
+    save_model(path, model, config, {"step": 7})
+    first_edition.turn_back(path)
+    names = {name for name, _ in model.named_parameters()}
+    old_names = first_edition.names_in(path)
+    assert (names == old_names) == (variance != "matched")
+
+    saved = load_checkpoint(path)
+    assert saved.config == dataclasses.replace(config, reverse_variance=variance)
+    assert saved.details == {"step": 7}
+    assert saved.tensors.keys() == names
+    found = load_model(path)
+    assert found.reverse_variance.name == model.reverse_variance.name == variance
+    x_t, t, label = torch.randn(2, 1, 4, 4), torch.tensor([3, 20]), torch.tensor([0, 3])
+    for ours, expected in zip(
+        found.denoiser(label)(x_t, t), model.denoiser(label)(x_t, t), strict=True
+    ):
+        assert (ours is None) == (expected is None)
+        assert ours is None or torch.equal(ours, expected)
+
+    # What is written today of it is a file of today.
+    save_checkpoint(path, saved)
+    assert "network" in first_edition.header_of(path)[0]
+    again = load_checkpoint(path)
+    assert again.config == saved.config
+    assert all(torch.equal(again.tensors[name], saved.tensors[name]) for name in names)
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_the_shipped_files_are_of_the_first_edition(name):
+    """And those that are made by hand here look like them."""
+    config, _ = first_edition.header_of(ASSETS / f"{name}.safetensors")
+    unet = config.pop("unet")
+    model = load_pretrained(name)
+    assert config.pop("min_snr", None) is model.min_snr is None
+    levels = name == "mnist-bound"
+    meaning = model.parameterisation.name
+    assert config == {"schedule": "log-snr" if levels else "cosine", "T": 1000, "predicts": meaning}
+    assert meaning == ("levels" if levels else "v")
+    assert model.reverse_variance.name == ("matched" if levels else "small")
+    assert (unet.pop("levels"), unet.pop("learned_variance")) == (levels, False)
+    assert UNetConfig(**unet) == model.network.config
+    assert model.num_classes == (10 if name == "mnist-labels" else 0)
+    old_names = first_edition.names_in(ASSETS / f"{name}.safetensors")
+    new_names = {key.replace("network.weigh_levels.", "network.widen.") for key in old_names}
+    assert new_names == model.state_dict().keys()
+    assert (new_names != old_names) == levels
+
+
+# What ships
 
 
 def test_the_shipped_model_draws():
@@ -162,12 +267,10 @@ def test_the_shipped_model_draws():
 def test_the_shipped_model_with_labels_draws_the_digits_asked_for():
     model, label = load_pretrained("mnist-labels"), torch.arange(20) % 10
     images = sample(
-        model,
+        model.denoiser(label, guidance=1.0),
         20,
         "ddim",
         steps=10,
-        label=label,
-        guidance=1.0,
         generator=torch.Generator().manual_seed(0),
     )
     _, probabilities = classify(load_classifier(), images)
@@ -176,10 +279,9 @@ def test_the_shipped_model_with_labels_draws_the_digits_asked_for():
 
 def test_the_shipped_models_say_how_they_were_made():
     runs = {
-        name: load_checkpoint(checkpoint.ASSETS / f"{name}.safetensors").details["run"]
-        for name in checkpoint.PRETRAINED
+        name: load_checkpoint(ASSETS / f"{name}.safetensors").details["run"] for name in PRETRAINED
     }
-    readme = (checkpoint.ASSETS / "README.md").read_text(encoding="utf-8")
+    readme = (ASSETS / "README.md").read_text(encoding="utf-8")
     for option in ("--minutes 60", "--batch-size 64", "--ema-decay 0.9995"):
         assert option in readme
     settings = runs["mnist"]["settings"]
@@ -197,7 +299,7 @@ def test_the_shipped_models_say_how_they_were_made():
 
 def test_the_classifier_is_no_diffusion_model():
     with pytest.raises(TutorialError, match="holds no diffusion model"):
-        load_model(checkpoint.ASSETS / "classifier.safetensors")
+        load_model(ASSETS / "classifier.safetensors")
 
 
 def test_an_unknown_name_is_refused():

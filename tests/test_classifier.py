@@ -2,9 +2,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ddpm_tutorial import load_bundled
-from ddpm_tutorial.checkpoint import ASSETS, load_checkpoint, load_classifier
-from ddpm_tutorial.classifier import DigitClassifier, classify
+from ddpm_tutorial import (
+    ASSETS,
+    DigitClassifier,
+    classify,
+    load_bundled,
+    load_checkpoint,
+    load_classifier,
+)
 
 
 def test_the_shipped_classifier_reads_digits_and_says_how_well():

@@ -10,95 +10,48 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import (
+    QUICK,
+    TINY,
+    check_same_run,
+    contents,
+    fifty,
+    refused,
+    run,
+    stop_after,
+    train_six_steps,
+    use_few_digits,
+)
 from PIL import Image
 
-from ddpm_tutorial import cli, evaluation, files, load_bundled, load_model
-from ddpm_tutorial.checkpoint import ASSETS, load_checkpoint
-from ddpm_tutorial.data import Digits
-from ddpm_tutorial.evaluation import measure_bound
-
-QUICK = ["--n", "2", "--steps", "2", "--terms", "2"]
-TINY = ["--channels", "16", "--batch-size", "4", "--T", "10"]
-
-
-def run(*arguments):
-    """The exit status of `ddpm-tutorial ARGUMENTS`."""
-    sys.argv = ["ddpm-tutorial", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return stop.code
-    return 0
-
-
-def fifty(split, root=None, dataset="mnist"):
-    return Digits(*(part[:50] for part in load_bundled(split)))
+from ddpm_tutorial import (
+    cli,
+    load_bundled,
+    load_checkpoint,
+    load_model,
+    measure_bound,
+    save_checkpoint,
+    to_bytes,
+)
+from ddpm_tutorial.algorithms import evaluation
+from ddpm_tutorial.cli.words import labels_for
+from ddpm_tutorial.io import files
+from ddpm_tutorial.io import run as run_module
 
 
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch):
-    monkeypatch.setattr(cli, "load_mnist", fifty)
-    monkeypatch.setattr(sys, "argv", [])
+    use_few_digits(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A finished run of six steps."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "load_mnist", fifty)
-        patch.setattr(sys, "argv", [])
-        assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 0
-    return out
-
-
-def stop_after(step, monkeypatch):
-    """Let `train` be stopped by hand after that step."""
-    original = cli.train
-
-    def stopped(*arguments, **options):
-        for record in original(*arguments, **options):
-            yield record
-            if record.step == step:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "train", stopped)
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def check_same_run(one, other):
-    """Bit for bit, but for the time that it took."""
-    for name in ("model.safetensors", "state.safetensors"):
-        first, second = (load_checkpoint(folder / name) for folder in (one, other))
-        assert first.tensors.keys() == second.tensors.keys()
-        for key in first.tensors.keys() - {"seconds"}:
-            assert torch.equal(first.tensors[key], second.tensors[key]), key
-    first, second = (
-        [line.rpartition(",")[0] for line in (folder / "log.csv").read_text().splitlines()]
-        for folder in (one, other)
-    )
-    assert first == second
-
-
-def refused(capsys, *arguments):
-    """The one message of a command that must fail with status 2 and without a trace."""
-    capsys.readouterr()
-    assert run(*arguments) == 2
-    captured = capsys.readouterr()
-    assert not captured.out
-    assert "Traceback" not in captured.err
-    *bar, message = captured.err.strip().splitlines()
-    assert message.startswith("error: ")
-    assert not any("error" in line for line in bar)
-    assert len(message) < 600
-    return message
+    return train_six_steps(tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_train_leaves_weights_state_and_pictures(trained):
     assert sorted(contents(trained)) == [
+        "lock",
         "log.csv",
         "model.safetensors",
         "state.safetensors",
@@ -113,14 +66,14 @@ def test_train_leaves_weights_state_and_pictures(trained):
 
 
 def test_train_logs_every_step(tmp_path, monkeypatch):
-    original, records = cli.train, []
+    original, records = cli.train.train, []
 
     def watched(*arguments, **options):
         for record in original(*arguments, **options):
             records.append(record)
             yield record
 
-    monkeypatch.setattr(cli, "train", watched)
+    monkeypatch.setattr(cli.train, "train", watched)
     out = tmp_path / "run"
     assert run("train", "--out", out, "--steps", 5, "--save-every", 2, *TINY) == 0
     header, *lines = (out / "log.csv").read_text().splitlines()
@@ -135,69 +88,15 @@ def test_train_logs_every_step(tmp_path, monkeypatch):
     assert len({line.split(",")[1] for line in lines}) == 5
 
 
-def test_the_log_of_a_resumed_run_begins_where_it_was_saved(trained, tmp_path, monkeypatch):
-    """Killed after the log of a save and before its state: what is beyond the state is dropped."""
-    out, original = tmp_path / "run", cli.save_checkpoint
-    logged = []
-
-    def killed(path, checkpoint):
-        logged.append((out / "log.csv").read_text().count("\n") - 1)
-        if checkpoint.details["step"] == 4:
-            raise KeyboardInterrupt
-        original(path, checkpoint)
-
-    monkeypatch.setattr(cli, "save_checkpoint", killed)
-    assert run("train", "--out", out, "--steps", 6, "--save-every", 2, *TINY) == 130
-    assert logged == [2, 2, 4]  # the state and the weights of step 2, the state of step 4
-    monkeypatch.setattr(cli, "save_checkpoint", original)
-    assert run("train", "--out", out, "--resume") == 0
-    check_same_run(trained, out)
-
-
-def test_a_log_left_without_a_state_is_begun_anew(trained, tmp_path):
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / "log.csv").write_bytes((trained / "log.csv").read_bytes())
-    again = ["--resume", "--steps", 6, "--save-every", 4]
-    assert run("train", "--out", out, *again, *TINY) == 0
-    check_same_run(trained, out)
-
-
-def test_a_run_whose_log_is_gone_goes_on_with_a_new_one(tmp_path, monkeypatch):
-    out, original = tmp_path / "run", cli.train
-    stop_after(5, monkeypatch)
-    assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 130
-    monkeypatch.setattr(cli, "train", original)
-    (out / "log.csv").unlink()
-    assert run("train", "--out", out, "--resume") == 0
-    assert [line.split(",")[0] for line in (out / "log.csv").read_text().splitlines()] == [
-        "step",
-        "5",
-        "6",
-    ]
-
-
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "HEADER\nx,1,1,1,1\n"])
-def test_a_log_that_train_did_not_write_is_kept(trained, tmp_path, capsys, text):
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / "state.safetensors").write_bytes((trained / "state.safetensors").read_bytes())
-    (out / "log.csv").write_text(text.replace("HEADER", cli.LOG_COLUMNS))
-    before = contents(out)
-    message = refused(capsys, "train", "--out", out, "--resume")
-    assert "log.csv is no log that train wrote" in message
-    assert contents(out) == before
-
-
 def test_saves_and_draws_as_often_as_asked(tmp_path, monkeypatch):
     out, saved = tmp_path / "run", []
-    original = cli.save_checkpoint
+    original = run_module.save_checkpoint
 
     def save(path, checkpoint):
         original(path, checkpoint)
         saved.append((path.name, checkpoint.details["step"]))
 
-    monkeypatch.setattr(cli, "save_checkpoint", save)
+    monkeypatch.setattr(run_module, "save_checkpoint", save)
     often = ["--save-every", 2, "--sample-every", 3]
     assert run("train", "--out", out, "--steps", 5, *often, *TINY) == 0
     steps = {step for _, step in saved}
@@ -220,6 +119,19 @@ def test_sample_writes_an_array_that_the_seed_decides(trained, tmp_path, sampler
     assert a.dtype == np.uint8
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
+
+
+def test_sample_takes_the_variance_it_is_asked_for(trained, tmp_path):
+    base = ["sample", "--checkpoint", trained / "model.safetensors", "--sampler", "ddpm"]
+    base += ["--n", 3, "--steps", 5, "--out"]
+    assert run(*base, tmp_path / "usual.npz") == 0
+    for word in ("small", "large"):
+        assert run(*base, tmp_path / f"{word}.npz", "--variance", word) == 0
+    usual, small, large = (
+        np.load(tmp_path / f"{name}.npz")["images"] for name in ("usual", "small", "large")
+    )
+    assert np.array_equal(usual, small)
+    assert not np.array_equal(small, large)
 
 
 def test_sample_writes_a_sheet(trained, tmp_path):
@@ -257,7 +169,7 @@ def test_evaluate_prints_and_writes_the_same_figures(trained, tmp_path, capsys):
     assert (samples["samples"], samples["references"], sum(samples["classes"])) == (20, 50, 20)
     assert f"FID {samples['fid']:.3f}; of as many training images, the floor, " in printed
     assert f"{samples['fid_floor']:.3f}" in printed
-    assert "20 samples (ddim, 3 steps) beside 50 test images" in printed
+    assert "Drawn with ddim in 3 steps: 20 samples beside 50 test images" in printed
     assert f"{samples['pixels']['copies']:.2%}" in printed
     assert run(*base, "--steps", 3) == 0
     assert capsys.readouterr().out == printed
@@ -266,9 +178,10 @@ def test_evaluate_prints_and_writes_the_same_figures(trained, tmp_path, capsys):
     assert run(*base[:3], "--steps", 3) == 0  # all there is, where that is less than usual
     everything = capsys.readouterr().out
     assert "Bound on 50 test images" in everything
-    assert "50 samples (ddim, 3 steps)" in everything
+    assert "Drawn with ddim in 3 steps: 50 samples " in everything
     assert run(*base, "--steps", 3, "--samples", 7) == 0
-    assert "7 samples (ddim, 3 steps) beside 50 test images" in capsys.readouterr().out
+    seven = "Drawn with ddim in 3 steps: 7 samples beside 50 test images"
+    assert seven in capsys.readouterr().out
 
 
 def test_evaluate_draws_the_nearest_training_images(trained, tmp_path):
@@ -282,28 +195,11 @@ def test_evaluate_draws_the_nearest_training_images(trained, tmp_path):
     triples = [cells[k : k + 3] for k in range(0, 150, 3)]
     drawn = [triple for triple in triples if triple[0].any()]
     assert len(drawn) == 2  # the two samples, in the rows of the digits they are read as
-    training = cli.to_bytes(load_bundled("train").images[:50, 0]).numpy()
+    training = to_bytes(load_bundled("train").images[:50, 0]).numpy()
     for sample, by_pixels, by_features in drawn:
         distances = [np.square(sample - image).sum() for image in training]
         assert np.array_equal(by_pixels, training[np.argmin(distances)])
         assert any(np.array_equal(by_features, image) for image in training)
-
-
-def test_the_nearest_samples_of_each_digit_are_drawn_first():
-    """Images here are numbers: samples 1..4, and training images 10, 20, ..., 50."""
-    samples = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)
-    train = torch.tensor([10.0, 20, 30, 40, 50]).view(5, 1, 1, 1)
-    nearest = evaluation.Nearest(
-        digit=torch.tensor([7, 7, 0, 7]),
-        distance=torch.tensor([0.3, 0.1, 0.9, 0.2]),
-        by_pixels=torch.tensor([0, 1, 2, 3]),
-        by_features=torch.tensor([4, 3, 2, 1]),
-    )
-    sheet = cli._beside(samples, train, nearest, of_each=2).view(10, 2, 3)
-    expected = torch.full((10, 2, 3), -1.0)
-    expected[0, 0] = torch.tensor([3.0, 30, 30])
-    expected[7] = torch.tensor([[2.0, 20, 40], [4, 40, 20]])
-    torch.testing.assert_close(sheet, expected, rtol=0, atol=0)
 
 
 def test_evaluate_reads_and_searches_each_set_of_images_once(
@@ -326,8 +222,9 @@ def test_evaluate_reads_and_searches_each_set_of_images_once(
     assert run(*base, "--neighbours", tmp_path / "nearest.png") == 0
     # Samples, training and test images; samples and test images, by pixels and by features.
     assert (calls.count("classify"), calls.count("nearest_neighbours")) == (3, 4)
-    shown = capsys.readouterr().err
-    assert (shown.count("features: 100%"), shown.count("nearest: 100%")) == (3, 4)
+    bars = capsys.readouterr().err.split("\n")  # a slow one shows its end twice, in one line
+    ended = [sum(f"{name}: 100%" in bar for bar in bars) for name in ("features", "nearest")]
+    assert ended == [3, 4]
 
 
 def test_a_model_of_levels_is_trained_drawn_and_evaluated(tmp_path, capsys):
@@ -335,7 +232,8 @@ def test_a_model_of_levels_is_trained_drawn_and_evaluated(tmp_path, capsys):
     levels = ["--predicts", "levels", "--schedule", "log-snr"]
     assert run("train", "--out", out, "--steps", 2, *levels, *TINY) == 0
     model = load_model(out / "model.safetensors")
-    assert (model.predicts, model.variance) == ("levels", "matched")
+    words = model.parameterisation.name, model.reverse_variance.name
+    assert words == ("levels", "matched")
     base = ["sample", "--checkpoint", out / "model.safetensors", "--n", 2]
     for sampler in ("ddpm", "ddim", "dpm++"):
         assert run(*base, "--sampler", sampler, "--out", tmp_path / f"{sampler}.png") == 0
@@ -351,7 +249,7 @@ def test_evaluate_draws_its_images_from_all(trained, monkeypatch):
         seen.append(images)
         return measure_bound(model, images, *arguments, **options)
 
-    monkeypatch.setattr(cli, "measure_bound", measure)
+    monkeypatch.setattr(cli.evaluate, "measure_bound", measure)
     base = ["evaluate", "--checkpoint", trained / "model.safetensors"]
     assert run(*base, "--n", 20, "--steps", 1, "--terms", 1) == 0
     images = load_bundled("test").images[:50]
@@ -360,75 +258,10 @@ def test_evaluate_draws_its_images_from_all(trained, monkeypatch):
     assert max(found) >= 20
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["train", "--steps", "9"], "already holds a run"),
-        (["train", "--resume", "--channels", "32"], "has (16,), not (32,). Leave --channels out"),
-        (["train", "--resume", "--steps", "9"], "has 6, not 9. Leave --steps out"),
-        (["train", "--resume", "--predicts", "eps"], "has v, not eps"),
-        (["train", "--resume", "--minutes", "3"], "has none, not 3.0. Leave --minutes out"),
-        # The default, if the user writes it, is as good a contradiction as any other value.
-        (["train", "--resume", "--T", "1000"], "has 10, not 1000. Leave --T out"),
-        (["train", "--resume", "--batch_size=32"], "has 4, not 32. Leave --batch-size out"),
-    ],
-)
-def test_a_run_is_never_overwritten(trained, capsys, arguments, named):
-    before = contents(trained)
-    assert named in refused(capsys, *arguments, "--out", trained)
-    assert contents(trained) == before
-
-
-@pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: c[:-1] + b"\x55"])
-def test_a_damaged_state_is_named_and_nothing_is_lost(trained, tmp_path, capsys, damage):
-    run("train", "--out", tmp_path / "run", "--steps", 1, *TINY)
-    state = tmp_path / "run" / "state.safetensors"
-    state.write_bytes(damage((trained / "state.safetensors").read_bytes()))
-    before = contents(tmp_path / "run")
-    assert "state.safetensors is damaged" in refused(
-        capsys, "train", "--out", tmp_path / "run", "--resume"
-    )
-    assert contents(tmp_path / "run") == before
-
-
-@pytest.mark.parametrize("other", ["model.safetensors", "shipped"])
-def test_a_file_that_is_no_state_is_refused(trained, tmp_path, capsys, other):
-    (tmp_path / "run").mkdir()
-    source = ASSETS / "mnist.safetensors" if other == "shipped" else trained / other
-    (tmp_path / "run" / "state.safetensors").write_bytes(source.read_bytes())
-    before = contents(tmp_path / "run")
-    assert "is no training state" in refused(capsys, "train", "--out", tmp_path / "run", "--resume")
-    assert contents(tmp_path / "run") == before
-
-
-def test_weights_without_a_state_are_not_overwritten(trained, tmp_path, capsys):
-    (tmp_path / "run").mkdir()
-    weights = (trained / "model.safetensors").read_bytes()
-    (tmp_path / "run" / "model.safetensors").write_bytes(weights)
-    again = ["train", "--out", tmp_path / "run", "--resume", "--steps", 1, *TINY]
-    message = refused(capsys, *again)
-    assert "no state.safetensors to go on from" in message
-    assert contents(tmp_path / "run") == {"model.safetensors": weights}
-
-
-@pytest.mark.parametrize("old", [True, False])
-def test_a_run_killed_between_the_files_of_its_last_save_gets_its_weights(trained, tmp_path, old):
-    out = tmp_path / "run"
-    if old:
-        assert run("train", "--out", out, "--steps", 1, *TINY) == 0
-    else:
-        out.mkdir()
-    for name in ("log.csv", "state.safetensors"):
-        (out / name).write_bytes((trained / name).read_bytes())
-    assert run("train", "--out", out, "--resume") == 0
-    check_same_run(trained, out)
-    assert load_checkpoint(out / "model.safetensors").details["step"] == 6
-
-
 def test_stopped_by_hand_and_resumed_ends_with_the_same_bits(
     trained, tmp_path, capsys, monkeypatch
 ):
-    original = cli.train
+    original = cli.train.train
     stop_after(5, monkeypatch)
     out = tmp_path / "run"
     assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 130
@@ -437,9 +270,9 @@ def test_stopped_by_hand_and_resumed_ends_with_the_same_bits(
     assert state.details["step"] == 4
     # As if it had taken an hour so far.
     state.tensors["seconds"] += 3600
-    cli.save_checkpoint(out / "state.safetensors", state)
+    save_checkpoint(out / "state.safetensors", state)
     logged = (out / "log.csv").read_text()
-    monkeypatch.setattr(cli, "train", original)
+    monkeypatch.setattr(cli.train, "train", original)
     # The same digits as `trained` has; no setting is given again.
     assert run("train", "--out", out, "--resume") == 0
     check_same_run(trained, out)
@@ -483,6 +316,14 @@ def test_resume_with_nothing_to_resume_starts_and_says_so(tmp_path, capsys):
         ("sample --checkpoint {state} --out {tmp}/a.png", "serves to --resume only"),
         ("sample --checkpoint {run} --out {tmp}/a.png --sampler ddpm --eta 1", "eta = 1.0 goes"),
         ("sample --checkpoint {run} --out {tmp}/a.png --variance small", 'variance = "small" goes'),
+        (
+            "sample --checkpoint {run} --out {tmp}/a.png --sampler ddpm --variance learned",
+            'the variance "learned" needs a model that was trained with it',
+        ),
+        (
+            "sample --checkpoint {run} --out {tmp}/a.png --sampler ddpm --variance matched",
+            'the variance "matched" needs a prediction of x_0',
+        ),
         ("sample --checkpoint {tmp}/missing --out {tmp}/a.png", "missing does not exist"),
         ("sample --checkpoint {run} --out {tmp}/a.png --digit 3", "digit = 3"),
         ("sample --checkpoint {run} --out {tmp}/a.png --n 0", "n = 0"),
@@ -535,7 +376,7 @@ def test_a_command_that_cannot_be_read_names_the_option(tmp_path, capsys, argume
 def test_data_that_are_not_finite_are_refused(tmp_path, capsys, monkeypatch):
     digits = fifty("train")
     digits.images[3, 0, 5, 5] = float("nan")
-    monkeypatch.setattr(cli, "load_mnist", lambda *_: digits)
+    monkeypatch.setattr(cli.train, "load_mnist", lambda *_: digits)
     message = refused(capsys, "train", "--out", tmp_path / "run", "--steps", 3, *TINY)
     assert "the data run from nan to nan" in message
 
@@ -547,7 +388,7 @@ def test_fashion_mnist_by_one_argument(tmp_path, capsys, monkeypatch):
         asked.append(dataset)
         return fifty(split)
 
-    monkeypatch.setattr(cli, "load_mnist", clothes)
+    monkeypatch.setattr(cli.train, "load_mnist", clothes)
     out = tmp_path / "run"
     clothes_run = ["train", "--out", out, "--steps", 2, "--dataset", "fashion-mnist", *TINY]
     assert run(*clothes_run) == 0
@@ -573,26 +414,27 @@ def test_labels_from_training_to_sampling(tmp_path, capsys):
     assert run(*base, "--out", tmp_path / "seven.npz", "--digit", 7) == 0
     assert run(*base, "--out", tmp_path / "guided.npz", "--digit", 7, "--guidance", 3) == 0
     assert "takes 0..9" in refused(capsys, *base, "--out", tmp_path / "x.npz", "--digit", 10)
+    assert "n = -1" in refused(capsys, *base, "--out", tmp_path / "x.npz", "--n", -1)
     network = load_model(model)
-    assert cli._labels(network, 12, None).tolist() == [*range(10), 0, 1]
-    assert cli._labels(network, 3, 7).tolist() == [7, 7, 7]
+    assert labels_for(network, 12, None).tolist() == [*range(10), 0, 1]
+    assert labels_for(network, 3, 7).tolist() == [7, 7, 7]
 
 
 def test_evaluate_tells_a_class_conditional_model_its_labels(tmp_path, monkeypatch):
     """Each test image its own, and 0..9 in turn to the samples."""
-    out, told, sample = tmp_path / "run", {}, cli.sample
+    out, told, original = tmp_path / "run", {}, cli.evaluate.sample
     assert run("train", "--out", out, "--steps", 2, "--with-labels", *TINY) == 0
 
-    def measure(model, images, *arguments, labels, **options):
-        told["bound"] = images, labels
-        return measure_bound(model, images, *arguments, labels=labels, **options)
+    def measure(denoiser, images, *arguments, **options):
+        told["bound"] = images, denoiser.label
+        return measure_bound(denoiser, images, *arguments, **options)
 
-    def draw(*arguments, label, **options):
-        told["samples"] = label
-        return sample(*arguments, label=label, **options)
+    def draw(denoiser, *arguments, **options):
+        told["samples"] = denoiser.label
+        return original(denoiser, *arguments, **options)
 
-    monkeypatch.setattr(cli, "measure_bound", measure)
-    monkeypatch.setattr(cli, "sample", draw)
+    monkeypatch.setattr(cli.evaluate, "measure_bound", measure)
+    monkeypatch.setattr(cli.evaluate, "sample", draw)
     base = ["evaluate", "--checkpoint", out / "model.safetensors", "--steps", 2, "--terms", 2]
     assert run(*base, "--n", 20, "--samples", 12) == 0
     images, labels = told["bound"]
@@ -608,11 +450,13 @@ def test_guidance_and_the_options_of_training_arrive(tmp_path, capsys, monkeypat
     assert run("train", "--out", out, "--steps", 1, "--with-labels", *TINY) == 0
     seen = []
     monkeypatch.setattr(
-        cli, "sample", lambda *_, **given: seen.append(given) or torch.zeros(4, 1, 28, 28)
+        cli.sample,
+        "sample",
+        lambda denoiser, *_, **given: seen.append(denoiser) or torch.zeros(4, 1, 28, 28),
     )
     base = ["sample", "--checkpoint", out / "model.safetensors", "--n", 4, "--steps", 2]
     assert run(*base, "--out", tmp_path / "a.png", "--guidance", 2.5) == 0
-    assert seen[0]["guidance"] == 2.5
+    assert seen[0].guidance == 2.5
     model, training = cli.Train(out, steps=1, label_dropout=0.3, min_snr=5.0)._configs()
     assert model.min_snr == 5.0
     assert training.label_dropout == 0.3
@@ -636,7 +480,7 @@ def test_a_full_disk_keeps_the_last_good_save(tmp_path, capsys, monkeypatch):
 
 
 def test_a_diverging_run_stops_and_keeps_the_last_good_save(tmp_path, capsys, monkeypatch):
-    original, calls = cli.train, []
+    original, calls = cli.train.train, []
 
     def poisoned(model, data, config, **options):
         for record in original(model, data, config, **options):
@@ -646,7 +490,7 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_save(tmp_path, capsys, mo
                 with torch.no_grad():
                     next(model.parameters()).fill_(float("nan"))
 
-    monkeypatch.setattr(cli, "train", poisoned)
+    monkeypatch.setattr(cli.train, "train", poisoned)
     out = tmp_path / "run"
     message = refused(capsys, "train", "--out", out, "--steps", 9, "--save-every", 4, *TINY)
     assert "step 6: the loss is nan" in message
@@ -679,7 +523,7 @@ import sys
 import torch
 from ddpm_tutorial import cli, load_bundled
 torch.set_num_threads(1)
-cli.load_mnist = lambda split, *_: load_bundled(split)
+cli.train.load_mnist = lambda split, *_: load_bundled(split)
 cli.main()
 """
 
@@ -721,7 +565,7 @@ def test_evaluate_measures_in_float32(trained, monkeypatch):
         seen.append(torch.is_autocast_enabled("cpu"))
         return measure_bound(*arguments, **options)
 
-    monkeypatch.setattr(cli, "measure_bound", measure)
-    monkeypatch.setattr("ddpm_tutorial.training.has_fast_bfloat16", lambda: True)
+    monkeypatch.setattr(cli.evaluate, "measure_bound", measure)
+    monkeypatch.setattr("ddpm_tutorial.algorithms.training.has_fast_bfloat16", lambda: True)
     assert run("evaluate", "--checkpoint", trained / "model.safetensors", *QUICK) == 0
     assert seen == [False]

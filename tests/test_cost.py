@@ -8,25 +8,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from ddpm_tutorial import UNet, UNetConfig
-from ddpm_tutorial.cost import (
+from ddpm_tutorial import (
+    ResidualBlock,
+    SelfAttention,
+    UNet,
+    UNetConfig,
     attention_activations,
     attention_flops,
     block_activations,
     conv_flops,
     unet_cost,
 )
-from ddpm_tutorial.unet import ResidualBlock, SelfAttention
 
+TINY = UNetConfig(channels=(8,), blocks=1)
+# Each with its number of outputs: 2 with a learned variance, 256 for levels.
 CONFIGS = [
-    UNetConfig(),
-    UNetConfig(channels=(8,), blocks=1),
-    UNetConfig(image_channels=3, image_size=32, channels=(8, 24, 48), blocks=1),
-    UNetConfig(channels=(16, 8), blocks=3, learned_variance=True, num_classes=10),
-    UNetConfig(image_size=16, channels=(8, 16), levels=True),
-    UNetConfig(image_size=16, image_channels=3, channels=(8, 16), levels=True),
+    (UNetConfig(), 1),
+    (TINY, 1),
+    (UNetConfig(image_channels=3, image_size=32, channels=(8, 24, 48), blocks=1), 1),
+    (UNetConfig(channels=(16, 8), blocks=3, num_classes=10), 2),
+    (UNetConfig(image_size=16, channels=(8, 16)), 256),
+    (UNetConfig(image_size=16, image_channels=3, channels=(8, 16)), 256),
+    (TINY, 32),
+    (TINY, 33),
 ]
-every_config = pytest.mark.parametrize("config", CONFIGS, ids=str)
+every_config = pytest.mark.parametrize(("config", "outputs"), CONFIGS, ids=str)
 
 
 def flops(function, *inputs):
@@ -35,10 +41,10 @@ def flops(function, *inputs):
     return output, counter.get_total_flops()
 
 
-def forward(config, batch=2, device="meta"):
+def forward(config, outputs, batch=2, device="meta"):
     """A function that runs the network, with the backward pass where asked."""
     with torch.device(device):
-        network = UNet(config)
+        network = UNet(config, outputs)
         x_t = torch.zeros(batch, config.image_channels, config.image_size, config.image_size)
         t = torch.ones(batch, dtype=torch.int64)
         label = torch.zeros(batch, dtype=torch.int64) if config.num_classes else None
@@ -65,21 +71,21 @@ def kept(network, run, batch, at_least):
 
 
 @every_config
-def test_arithmetic_is_what_torch_counts(config):
-    _, run = forward(config)
+def test_arithmetic_is_what_torch_counts(config, outputs):
+    _, run = forward(config, outputs)
     _, count = flops(run)
-    assert count == 2 * unet_cost(config).forward
+    assert count == 2 * unet_cost(config, outputs).forward
     _, count = flops(lambda: run().sum().backward())
-    assert count == 2 * unet_cost(config).training
+    assert count == 2 * unet_cost(config, outputs).training
 
 
 @every_config
-def test_activations_are_what_autograd_keeps(config):
-    network, run = forward(config, device="cpu")
+def test_activations_are_what_autograd_keeps(config, outputs):
+    network, run = forward(config, outputs, device="cpu")
     # The embedding of t, its scales and shifts, and statistics do not grow with the image.
     ungrowing = max(4 * config.channels[0], 2 * max(config.channels))
     assert ungrowing < config.image_size**2
-    assert kept(network, run, 2, ungrowing + 1) == unet_cost(config).activations
+    assert kept(network, run, 2, ungrowing + 1) == unet_cost(config, outputs).activations
 
 
 @settings(max_examples=20)
@@ -116,7 +122,7 @@ def test_a_residual_block_and_attention_keep(inputs, width):
 
 def test_a_larger_image_costs_more():
     """Four times the positions: four times the convolutions, sixteen times the pairs."""
-    small, large = (unet_cost(dataclasses.replace(CONFIGS[1], image_size=s)) for s in (28, 56))
+    small, large = (unet_cost(dataclasses.replace(TINY, image_size=s)) for s in (28, 56))
     pairs = 4 * 8 * (14**4, 28**4)[0]
     fixed = sum(conv_flops(a, b, 1, 1) for a, b in [(8, 32), (32, 32), *[(32, 16)] * 4])
     assert large.forward == 4 * (small.forward - fixed - pairs) + 16 * pairs + fixed

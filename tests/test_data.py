@@ -7,9 +7,17 @@ import pytest
 import torch
 import torchvision
 
-from ddpm_tutorial import TutorialError, data, load_bundled, load_mnist
-from ddpm_tutorial.data import SOURCES, File, from_bytes, to_bytes
-from ddpm_tutorial.gaussian import is_on_256_levels
+from ddpm_tutorial import (
+    SOURCES,
+    DataFile,
+    TutorialError,
+    from_bytes,
+    is_on_256_levels,
+    load_bundled,
+    load_mnist,
+    to_bytes,
+)
+from ddpm_tutorial.io import data
 
 RNG = np.random.default_rng(0)
 CONTENT = {
@@ -41,7 +49,7 @@ def cache(monkeypatch, tmp_path):
     """Tiny stand-ins for the data sets, an empty cache folder, and no folder named by the user."""
     for name, content in {"mnist": CONTENT, "fashion-mnist": PACKED}.items():
         entries = [
-            File(file, len(text), hashlib.new(algorithm, text).hexdigest(), written)
+            DataFile(file, len(text), hashlib.new(algorithm, text).hexdigest(), written)
             for file, text in content.items()
             for algorithm, written in [
                 ("sha256", "SHA-256") if content is CONTENT else ("md5", "MD5")

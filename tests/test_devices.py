@@ -18,55 +18,55 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ddpm_tutorial import (
+    DDIM,
     DDPM,
+    Ancestral,
     DDPMConfig,
     GaussianMixture,
     NoiseSchedule,
+    Sampler,
     TrainingConfig,
     UNetConfig,
+    ddim_invert,
+    filled_like,
+    p_reverse,
+    probability_flow_log_prob,
     sample,
     sample_path,
-    train,
-)
-from ddpm_tutorial import training as training_module
-from ddpm_tutorial.sampling import ddim_invert, filled_like
-from ddpm_tutorial.score import (
-    probability_flow_log_prob,
     score,
+    timestep_pairs,
+    train,
     tweedie,
 )
+from ddpm_tutorial.algorithms import training as training_module
 
 CUDA = torch.device("cuda:0")
 META = torch.device("meta")
+# A sampler, its steps, and how the denoiser is asked for.
 SAMPLERS = [
-    {"sampler": "ddpm"},
-    {"sampler": "ddpm", "variance": "large"},
-    {"sampler": "ddpm", "spacing": "quadratic", "clip": False},
-    {"sampler": "ddim"},
-    {"sampler": "ddim", "eta": 0.5},
-    {"sampler": "dpm++"},
+    ("ddpm", 3, {}),
+    (Ancestral("large"), 3, {}),
+    ("ddpm", timestep_pairs(12, 3, "quadratic"), {"clip": False}),
+    ("ddim", 3, {}),
+    (DDIM(0.5), 3, {}),
+    ("dpm++", 3, {}),
+    ("dpm++", 3, {"guidance": 2.0}),
 ]
 every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
-every_sampler = pytest.mark.parametrize("settings", SAMPLERS, ids=str)
+every_sampler = pytest.mark.parametrize(("sampler", "steps", "settings"), SAMPLERS, ids=str)
 learned_or_not = pytest.mark.parametrize("learned", [False, True])
-# A network that predicts levels needs no learned variance.
+# A network that weighs levels needs no learned variance.
 every_output = pytest.mark.parametrize(
-    ("predicts", "learned"),
+    ("parameterisation", "learned"),
     [(view, learned) for view in ("eps", "x0", "v") for learned in (False, True)]
     + [("levels", False)],
 )
 
 
-def tiny_model(predicts: str = "v", learned: bool = False, num_classes: int = 10) -> DDPM:
-    levels = predicts == "levels"
-    unet = UNetConfig(
-        channels=(8, 16),
-        blocks=1,
-        num_classes=num_classes,
-        learned_variance=learned,
-        levels=levels,
-    )
-    return DDPMConfig(T=12, predicts=predicts, unet=unet).build()
+def tiny_model(parameterisation: str = "v", learned: bool = False, num_classes: int = 10) -> DDPM:
+    network = UNetConfig(channels=(8, 16), blocks=1, num_classes=num_classes)
+    variance = "learned" if learned else None
+    return DDPMConfig("cosine", 12, parameterisation, variance, network).build()
 
 
 def cpu_generator() -> torch.Generator:
@@ -119,7 +119,7 @@ def fake_gpu(model: DDPM) -> Iterator[None]:
 
 @every_output
 def test_training_runs_on_the_meta_device(
-    predicts: str,
+    parameterisation: str,
     learned: bool,
     meta_accelerator: Accelerator,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,7 +136,7 @@ def test_training_runs_on_the_meta_device(
     assert meta_accelerator.device == META
     data, labels = torch.linspace(-1, 1, 4 * 784).view(4, 1, 28, 28), torch.arange(4)
     records = train(
-        tiny_model(predicts, learned),
+        tiny_model(parameterisation, learned),
         data,
         TrainingConfig(steps=2, batch_size=4),
         labels=labels,
@@ -155,17 +155,19 @@ def test_training_runs_on_the_meta_device(
 @every_sampler
 @learned_or_not
 @pytest.mark.parametrize("seeded", [False, True])
-def test_every_sampler_runs_on_the_meta_device(settings: dict, learned: bool, seeded: bool) -> None:
+def test_every_sampler_runs_on_the_meta_device(
+    sampler: str | Sampler, steps: object, settings: dict, learned: bool, seeded: bool
+) -> None:
     model = tiny_model(learned=learned).to(META)
     generator = cpu_generator() if seeded else None
-    label = torch.zeros(2, dtype=torch.int64, device=META)
+    denoiser = model.denoiser(torch.zeros(2, dtype=torch.int64, device=META), **settings)
     with OneDevice():
-        path = list(sample_path(model, 2, steps=3, generator=generator, label=label, **settings))
+        path = list(sample_path(denoiser, 2, sampler, steps, generator))
     assert len(path) == 4
     for _, x_t, x0_hat in path:
         assert x_t.device == x0_hat.device == META
         assert x_t.shape == x0_hat.shape == (2, 1, 28, 28)
-    images = sample(model, 2, steps=3, label=label, batch_size=1, **settings)
+    images = sample(denoiser, 2, sampler, steps, batch_size=1)
     assert (images.device, images.shape) == (META, (2, 1, 28, 28))
 
 
@@ -173,7 +175,8 @@ def test_inversion_runs_on_the_meta_device() -> None:
     model = tiny_model().to(META)
     images = torch.zeros(2, 1, 28, 28, device=META)
     with OneDevice():
-        x_T = ddim_invert(model, images, 3, label=torch.zeros(2, dtype=torch.int64, device=META))
+        denoiser = model.denoiser(torch.zeros(2, dtype=torch.int64, device=META))
+        x_T = ddim_invert(denoiser, images, 3)
     assert (x_T.device, x_T.shape) == (META, (2, 1, 28, 28))
 
 
@@ -191,12 +194,12 @@ def test_every_chain_runs_on_the_meta_device(chain: Callable, learned: bool, see
 
 
 @every_output
-def test_score_and_tweedie_run_on_the_meta_device(predicts: str, learned: bool) -> None:
-    model = tiny_model(predicts, learned, num_classes=0).to(META)
+def test_score_and_tweedie_run_on_the_meta_device(parameterisation: str, learned: bool) -> None:
+    model = tiny_model(parameterisation, learned, num_classes=0).to(META)
     x_t = torch.zeros(2, 1, 28, 28, device=META)
     with OneDevice():
         t = filled_like(x_t, 5)
-        slope = score(model, x_t, t)
+        slope = score(model.denoiser(), x_t, t)
         x0_hat = tweedie(model.schedule, x_t, t, slope)
     assert slope.device == x0_hat.device == META
     assert slope.shape == x0_hat.shape == x_t.shape
@@ -232,45 +235,49 @@ def cuda_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 @every_output
-def test_forward_pass_and_loss_run_on_a_fake_gpu(predicts: str, learned: bool) -> None:
-    model = tiny_model(predicts, learned)
+def test_forward_pass_and_loss_run_on_a_fake_gpu(parameterisation: str, learned: bool) -> None:
+    model = tiny_model(parameterisation, learned)
     with fake_gpu(model):
         x0, t, eps, label = cuda_batch()
         output = model.network(x0, t, label)
         assert on_cuda(output)
-        channels = 256 if predicts == "levels" else 2 if learned else 1
+        channels = 256 if parameterisation == "levels" else 2 if learned else 1
         assert output.shape == (2, channels, 28, 28)
         terms = model(x0, t, eps, label)
         assert all(on_cuda(term) and term.shape == (2,) for term in terms if term is not None)
-        assert (terms.variational is not None) == (learned or predicts == "levels")
+        assert (terms.variational is not None) == (learned or parameterisation == "levels")
 
 
 @every_output
-def test_the_reverse_step_runs_on_a_fake_gpu(predicts: str, learned: bool) -> None:
-    model = tiny_model(predicts, learned)
+def test_the_reverse_step_runs_on_a_fake_gpu(parameterisation: str, learned: bool) -> None:
+    model = tiny_model(parameterisation, learned)
     with fake_gpu(model):
         x_t, t, _, label = cuda_batch()
         for clip in (False, True):
-            x0_hat, eps_hat = model.predict(x_t, t, label, clip)[:2]
-            mean, log_variance = model.p_reverse(x_t, t, label=label, clip=clip)
+            denoiser = model.denoiser(label, clip=clip)
+            x0_hat, eps_hat = denoiser(x_t, t)[:2]
+            mean, log_variance = p_reverse(denoiser, x_t, t)
             assert all(on_cuda(value) for value in (x0_hat, eps_hat, mean, log_variance))
 
 
 @every_sampler
 @learned_or_not
 @pytest.mark.parametrize("seeded", [False, True])
-def test_every_sampler_runs_on_a_fake_gpu(settings: dict, learned: bool, seeded: bool) -> None:
+def test_every_sampler_runs_on_a_fake_gpu(
+    sampler: str | Sampler, steps: object, settings: dict, learned: bool, seeded: bool
+) -> None:
     model = tiny_model(learned=learned)
     generator = cpu_generator() if seeded else None
     with fake_gpu(model):
         _, _, _, label = cuda_batch()
-        path = list(sample_path(model, 2, steps=3, generator=generator, label=label, **settings))
+        denoiser = model.denoiser(label, **settings)
+        path = list(sample_path(denoiser, 2, sampler, steps, generator))
         assert len(path) == 4
         for _, x_t, x0_hat in path:
             assert on_cuda(x_t)
             assert on_cuda(x0_hat)
             assert x_t.dtype == torch.float32
-        assert on_cuda(sample(model, 2, steps=3, label=label, batch_size=1, **settings))
+        assert on_cuda(sample(denoiser, 2, sampler, steps, batch_size=1))
 
 
 @pytest.fixture
@@ -298,11 +305,11 @@ def test_every_chain_runs_on_a_fake_gpu(chain: Callable, learned: bool, seeded: 
 
 
 @every_output
-def test_score_and_tweedie_run_on_a_fake_gpu(predicts: str, learned: bool) -> None:
-    model = tiny_model(predicts, learned, num_classes=0)
+def test_score_and_tweedie_run_on_a_fake_gpu(parameterisation: str, learned: bool) -> None:
+    model = tiny_model(parameterisation, learned, num_classes=0)
     with fake_gpu(model):
         x_t, t, _, _ = cuda_batch()
-        slope = score(model, x_t, t)
+        slope = score(model.denoiser(), x_t, t)
         assert on_cuda(slope)
         assert on_cuda(tweedie(model.schedule, x_t, t, slope))
 

@@ -7,14 +7,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import labelled, unlabelled
 from torch.distributions import Normal, kl_divergence
 
-from ddpm_tutorial import DDPM, NoiseSchedule
-from ddpm_tutorial.elbo import ElboTerms, elbo_terms, three_term_elbo, to_bits_per_dim
-from ddpm_tutorial.evaluation import measure_bound
-from ddpm_tutorial.exact import GaussianMixture
-from ddpm_tutorial.forward import q_sample, q_transition
-from ddpm_tutorial.gaussian import kl_normal
+from ddpm_tutorial import (
+    DDPM,
+    ElboTerms,
+    GaussianMixture,
+    NoiseSchedule,
+    elbo_terms,
+    kl_normal,
+    load_bundled,
+    measure_bound,
+    p_reverse,
+    q_sample,
+    q_transition,
+    three_term_elbo,
+    to_bits_per_dim,
+)
+from ddpm_tutorial.algorithms import elbo as elbo_module
 
 BUILDERS = {
     "linear": NoiseSchedule.linear,
@@ -132,20 +143,21 @@ def test_the_often_printed_consistency_kl_is_not_the_bound():
         x_next = next_mean + next_variance.sqrt() * torch.randn(
             mean.shape, generator=generator, dtype=torch.float64
         )
-        printed -= kl_normal(mean, variance.log(), *model.p_reverse(x_next, t + 1))[:, 0]
+        printed -= kl_normal(mean, variance.log(), *p_reverse(model, x_next, t + 1))[:, 0]
         x_before = x_t
     shortfall = actual.mean() - printed.mean()
     error = ((actual.var() + printed.var()) / 20_000).sqrt()
     assert shortfall > 10 * error
 
 
-def tiny_model(schedule=None, predicts="eps"):
+def tiny_model(schedule=None, parameterisation="eps"):
     """Four pixels, and a network that is a fixed function of what it sees."""
 
+    @unlabelled
     def network(x_t, t):
         return x_t * (0.2 + t.view(-1, 1, 1, 1) / 60)
 
-    return DDPM(network, schedule or NoiseSchedule.cosine(12), predicts, shape=(1, 2, 2))
+    return DDPM(network, schedule or NoiseSchedule.cosine(12), parameterisation, shape=(1, 2, 2))
 
 
 LEVELS = torch.tensor([0, 3, 100, 255]).double().div(127.5).sub(1).view(1, 1, 2, 2)
@@ -195,10 +207,11 @@ def test_prior_term_equals_torch_distributions():
     torch.testing.assert_close(terms.prior[0], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("predicts", ["eps", "x0", "v"])
-def test_all_terms_are_finite_at_the_ends_of_the_grey_scale(predicts):
+@pytest.mark.parametrize("parameterisation", ["eps", "x0", "v"])
+def test_all_terms_are_finite_at_the_ends_of_the_grey_scale(parameterisation):
     x0 = torch.cat([-torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)])
-    terms = elbo_terms(tiny_model(predicts=predicts), x0, torch.Generator().manual_seed(0))
+    model = tiny_model(parameterisation=parameterisation)
+    terms = elbo_terms(model, x0, torch.Generator().manual_seed(0))
     for values in (terms.prior, terms.denoising, terms.reconstruction):
         assert values.isfinite().all()
 
@@ -237,6 +250,7 @@ def tf32():
 def test_a_gpu_measures_in_full_float32_and_is_left_as_it_was(measure, fails):
     seen = []
 
+    @unlabelled
     def network(x_t, t):
         seen.append(tf32_settings())
         return x_t * (1 / (not fails))
@@ -294,3 +308,201 @@ def test_one_step_has_no_denoising_term_and_a_tight_bound():
     model = gaussian(NoiseSchedule.cosine(1), true_prior=True)
     log_prob = model.log_prob(X0[:, None], torch.zeros(3, dtype=torch.int64))
     torch.testing.assert_close(expected_bound(model, X0), log_prob, rtol=0, atol=1e-9)
+
+
+# The bound over many images
+
+NORMAL = GaussianMixture(NoiseSchedule.cosine(50), [1.0], [0.1], [0.3], true_prior=True)
+ROWS = torch.linspace(-1, 1, 12, dtype=torch.float64).view(4, 3)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def known_terms(monkeypatch):
+    """In place of the denoising terms: t + 100 x, where x is the first entry of x0."""
+    drawn = []
+
+    def term(denoiser, x0, t, eps):
+        drawn.append(t)
+        return t + 100 * x0.flatten(1)[:, 0]
+
+    monkeypatch.setattr(elbo_module, "denoising_term", term)
+    return drawn
+
+
+def test_all_terms_are_added_up_and_sorted_by_t(known_terms):
+    figures = measure_bound(NORMAL, ROWS, seeded())
+    scale = 1 / (3 * math.log(2))
+    sums = [sum(t + 100 * float(x0[0]) for t in range(2, 51)) * scale for x0 in ROWS]
+    mean = sum(sums) / 4
+    error = math.sqrt(sum((value - mean) ** 2 for value in sums) / 3 / 4)
+    assert figures.denoising.mean == pytest.approx(mean)
+    assert figures.denoising.standard_error == pytest.approx(error)
+    assert [low for low, _, _ in figures.by_t] == [2, 7, 12, 17, 22, 26, 31, 36, 41, 46]
+    assert [high for _, high, _ in figures.by_t] == [6, 11, 16, 21, 25, 30, 35, 40, 45, 50]
+    for low, high, share in figures.by_t:
+        terms = [t + 100 * float(ROWS[:, 0].mean()) for t in range(low, high + 1)]
+        assert share.mean == pytest.approx(sum(terms) * scale)
+    assert figures.by_t[-1][2].standard_error > 0
+
+
+def test_a_few_terms_stand_for_all(known_terms):
+    """Each t is as likely as any other, one in each stretch, and the mean is that of all."""
+    count = 4000
+    x0 = torch.zeros(count, 1, dtype=torch.float64)
+    figures = measure_bound(NORMAL, x0, seeded(), terms_per_image=3, batch_size=count)
+    assert len(known_terms) == 3
+    for stretch, t in enumerate(known_terms):
+        low, high = 2 + 49 * stretch / 3, 2 + 49 * (stretch + 1) / 3
+        assert float(t.min()) > low - 1
+        assert float(t.max()) < high
+    times = torch.cat(known_terms).bincount(minlength=51)
+    assert times[:2].sum() == 0
+    assert len(times) == 51
+    assert float((times[2:] - 3 * count / 49).abs().max()) < 5 * math.sqrt(3 * count / 49)
+    exact = sum(range(2, 51)) / math.log(2)
+    assert abs(figures.denoising.mean - exact) < 4 * figures.denoising.standard_error
+    assert figures.denoising.standard_error < 0.005 * exact
+
+
+def test_the_other_terms_by_hand():
+    figures = measure_bound(NORMAL, ROWS, seeded())
+    terms = elbo_terms(NORMAL, ROWS, seeded())  # the first numbers drawn are those of x_1 here too
+    scale = 1 / (3 * math.log(2))
+    for name, values in [("prior", terms.prior), ("reconstruction", -terms.reconstruction)]:
+        mean = sum(values.tolist()) / 4
+        variance = sum((value - mean) ** 2 for value in values.tolist()) / 3
+        assert getattr(figures, name).mean == pytest.approx(mean * scale)
+        error = getattr(figures, name).standard_error
+        assert error == pytest.approx(math.sqrt(variance / 4) * scale)
+
+
+def test_the_total_is_that_of_all_terms_image_by_image(known_terms):
+    """Its standard error is not the sum of theirs: an image has all its terms together."""
+    model = GaussianMixture(NoiseSchedule.linear(50), [1.0], [0.1], [0.3])
+    figures = measure_bound(model, ROWS, seeded())
+    terms = elbo_terms(model, ROWS, seeded())
+    assert float(terms.prior.min()) > 0.1  # this schedule leaves a part of the data in x_T
+    denoising = sum(t + 100 * ROWS[:, 0] for t in range(2, 51))
+    totals = (terms.prior + denoising - terms.reconstruction).numpy() / (3 * math.log(2))
+    assert figures.total.mean == pytest.approx(totals.mean())
+    assert figures.total.standard_error == pytest.approx(totals.std(ddof=1) / 2)
+
+
+def test_a_bound_of_float32_images_is_averaged_in_float64():
+    figures = measure_bound(NORMAL, ROWS.float(), seeded())
+    parts = figures.prior.mean + figures.denoising.mean + figures.reconstruction.mean
+    assert figures.total.mean == pytest.approx(parts, rel=1e-12)
+
+
+def test_all_numbers_are_drawn_from_the_generator():
+    untouched = torch.get_rng_state()
+    first = measure_bound(NORMAL, ROWS, seeded(), terms_per_image=3)
+    assert torch.equal(torch.get_rng_state(), untouched)
+    assert measure_bound(NORMAL, ROWS, seeded(), terms_per_image=3) == first
+    assert measure_bound(NORMAL, ROWS, seeded(1), terms_per_image=3) != first
+
+
+def test_as_many_terms_as_there_are_is_all_of_them():
+    assert measure_bound(NORMAL, ROWS, seeded(), 49) == measure_bound(NORMAL, ROWS, seeded())
+
+
+def labelled_model():
+    """A model whose answer, and so its bound, depends on the label."""
+
+    def network(x_t, t, label):
+        return torch.zeros_like(x_t) + label[:, None, None, None] / 4
+
+    return DDPM(labelled(network, 4), NoiseSchedule.cosine(20), "x0", shape=(1, 2, 2))
+
+
+def test_the_bound_given_labels_is_that_of_each_image_with_its_own():
+    """Against one model for each image, whose network holds the label as a constant."""
+    images = load_bundled("test").images[:7, :, 12:14, 12:14].double()
+    labels = torch.tensor([0, 3, 1, 0, 2, 1, 3])
+    model = labelled_model()
+    expected = []  # this network's answer does not depend on x_t, and so no noise matters
+    for image, label in zip(images, labels, strict=True):
+        alone = DDPM(
+            unlabelled(lambda x_t, t, label=label: torch.zeros_like(x_t) + label / 4),
+            model.schedule,
+            "x0",
+            shape=(1, 2, 2),
+        )
+        expected.append(elbo_terms(alone, image[None], seeded()).bits_per_dim())
+    figures = measure_bound(model.denoiser(labels), images, seeded(), batch_size=3)
+    assert figures.total.mean == pytest.approx(float(torch.cat(expected).mean()), rel=1e-9)
+    terms = elbo_terms(model.denoiser(labels), images, seeded())
+    torch.testing.assert_close(terms.bits_per_dim(), torch.cat(expected), rtol=1e-9, atol=0)
+
+
+def test_labels_that_do_not_fit_are_refused():
+    images = load_bundled("test").images[:7, :, 12:14, 12:14]
+    with pytest.raises(ValueError, match="holds 6 labels: give one for each of the 7 images"):
+        measure_bound(labelled_model().denoiser(torch.zeros(6, dtype=torch.int64)), images)
+    grey = images + 0.001
+    with pytest.raises(ValueError, match="256 levels"):
+        elbo_terms(labelled_model().denoiser(torch.zeros(7, dtype=torch.int64)), grey)
+
+
+def test_the_largest_random_number_stays_within_the_last_step(known_terms, monkeypatch):
+    """In float64, 48 + (1 - 2^-53) is 49: one step too far."""
+    almost_one = torch.tensor([1 - 2**-53], dtype=torch.float64)
+    monkeypatch.setattr(torch, "rand", lambda count, **options: almost_one.expand(count))
+    measure_bound(NORMAL, ROWS, seeded())
+    assert known_terms[-1].tolist() == [50] * 4
+
+
+def test_the_bar_of_the_bound_runs_to_its_end(capsys):
+    measure_bound(NORMAL, ROWS, seeded(), terms_per_image=3, batch_size=3, progress=True)
+    assert "100%" in capsys.readouterr().err
+    measure_bound(NORMAL, ROWS, seeded(), terms_per_image=3)
+    assert not capsys.readouterr().err
+
+
+@given(
+    count=st.integers(1, 7),
+    batch_size=st.integers(1, 8),
+    terms=st.one_of(st.none(), st.integers(1, 49)),
+)
+@settings(max_examples=25, deadline=None)
+def test_terms_add_up_to_the_total(count, batch_size, terms):
+    x0 = torch.linspace(-1, 1, 2 * count, dtype=torch.float64).view(count, 2)
+    figures = measure_bound(NORMAL, x0, seeded(), terms, batch_size)
+    parts = figures.prior.mean + figures.denoising.mean + figures.reconstruction.mean
+    assert figures.total.mean == pytest.approx(parts)
+    assert sum(share.mean for _, _, share in figures.by_t) == pytest.approx(figures.denoising.mean)
+
+
+@pytest.mark.parametrize("terms", [None, 5])
+def test_gaussian_data_are_measured_at_their_entropy(terms):
+    """The bound is tight, so its mean over the data is the data's entropy."""
+    generator = seeded()
+    x0 = 0.1 + math.sqrt(0.3) * torch.randn(20_000, 1, generator=generator, dtype=torch.float64)
+    total = measure_bound(NORMAL, x0, generator, terms, batch_size=20_000).total
+    entropy = 0.5 * math.log2(2 * math.pi * math.e * 0.3)
+    assert abs(total.mean - entropy) < 4 * total.standard_error
+    assert total.standard_error < 0.05
+
+
+def test_one_image_has_no_standard_error():
+    total = measure_bound(NORMAL, torch.zeros(1, 1), seeded()).total
+    assert math.isfinite(total.mean)
+    assert math.isnan(total.standard_error)
+
+
+def test_two_images_have_a_standard_error(known_terms):
+    error = measure_bound(NORMAL, ROWS[:2], seeded()).denoising.standard_error
+    apart = 49 * 100 * float(ROWS[1, 0] - ROWS[0, 0]) / (3 * math.log(2))
+    assert error == pytest.approx(apart / 2)
+
+
+def test_impossible_numbers_are_refused():
+    with pytest.raises(ValueError, match="batch_size = 0: it must be at least 1"):
+        measure_bound(NORMAL, ROWS, batch_size=0)
+    for terms in (0, 50):
+        with pytest.raises(ValueError, match=rf"terms_per_image = {terms}: choose 1\.\.49"):
+            measure_bound(NORMAL, ROWS, terms_per_image=terms)

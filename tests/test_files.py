@@ -4,8 +4,7 @@ import resource
 
 import pytest
 
-from ddpm_tutorial import TutorialError
-from ddpm_tutorial.files import check_file, check_parent, write_atomically
+from ddpm_tutorial import TutorialError, check_file, check_parent, write_atomically
 
 
 def test_writes_and_replaces(tmp_path):

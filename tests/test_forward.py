@@ -4,16 +4,20 @@ from diffusers import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpm_tutorial import NoiseSchedule, q_marginal, q_posterior, q_sample, q_transition
-from ddpm_tutorial.forward import (
+from ddpm_tutorial import (
+    NoiseSchedule,
     eps_from_x0,
+    normal_log_prob,
     posterior_variance,
+    q_marginal,
+    q_posterior,
+    q_sample,
+    q_transition,
     standard_normal,
     v_from_x0_and_eps,
     x0_from_eps,
     x0_from_v,
 )
-from ddpm_tutorial.gaussian import normal_log_prob
 
 T = 40
 SCHEDULES = {

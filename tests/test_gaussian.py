@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from ddpm_tutorial.gaussian import (
+from ddpm_tutorial import (
     discretized_normal_log_prob,
     is_on_256_levels,
     kl_normal,

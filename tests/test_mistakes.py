@@ -11,21 +11,32 @@ import pytest
 import torch
 
 import ddpm_tutorial
-from ddpm_tutorial import NoiseSchedule, q_sample
+from ddpm_tutorial import (
+    DDIM,
+    Ancestral,
+    GaussianMixture,
+    NoiseSchedule,
+    from_bytes,
+    load_pretrained,
+    q_sample,
+    timestep_pairs,
+    walk,
+)
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(ddpm_tutorial.__file__).parent
 RESULTS = ROOT / "book" / "results"
 
 
-def script(name):
-    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+def experiment(name):
+    path = ROOT / "experiments" / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
 
 
-faults = script("faults")
+faults = experiment("_faults")
 FAULTS = {fault.name: fault for fault in faults.FAULTS}
 KNOWN = """
 covariance-root index-off-by-one step-off-by-one last-step-never-trained noise-at-last-step
@@ -74,7 +85,7 @@ def test_a_wrong_line_is_the_one_that_runs(fault):
 
 
 def test_the_average_that_comes_too_early_does():
-    text = (ROOT / "scripts" / "make_mistakes.py").read_text(encoding="utf-8")
+    text = (ROOT / "experiments" / "mistakes.py").read_text(encoding="utf-8")
     early, step, right = (
         text.index(line)
         for line in (
@@ -117,13 +128,38 @@ def test_the_strips_are_small_and_of_faults_that_were_measured():
 def test_right_lines_are_right():
     """The functions that the faults replace do what the package does."""
     levels = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(faults.scale(levels), ddpm_tutorial.data.from_bytes(levels))
+    assert torch.equal(faults.scale(levels), from_bytes(levels))
     drawn = faults.draw_t(4, 10_000, faults.seeded(0))
     assert sorted(set(drawn.tolist())) == [1, 2, 3, 4]
     x0, t, eps = torch.ones(3, 1), torch.tensor([1, 5, 10]), torch.full((3, 1), 0.5)
     schedule = NoiseSchedule.cosine(10)
     assert torch.equal(faults.make_noisy(schedule, x0, t, eps), q_sample(schedule, x0, t, eps))
-    assert faults.choose_pairs(10, 2) == [(10, 5), (5, 0)]
+
+
+def test_a_wrong_sampler_or_walk_differs_from_the_right_one_in_its_line_only():
+    """Where the two lines mean the same, so do the two samplers."""
+    toy = GaussianMixture(NoiseSchedule.cosine(100), [0.3, 0.7], [-0.6, 0.5], [0.01, 0.02])
+    x_T = torch.randn(50, 1, generator=faults.seeded(0), dtype=torch.float64)
+
+    def end(sampler, walk=walk):
+        *_, (_, x_0, _) = walk(toy, x_T, timestep_pairs(100, 5), sampler, faults.seeded(1))
+        return x_0
+
+    assert torch.equal(end(faults.EtaUnderTheRoot(1.0)), end(DDIM(1.0)))
+    assert not torch.equal(end(faults.EtaUnderTheRoot(0.2)), end(DDIM(0.2)))
+    assert torch.equal(end(DDIM(), faults.noise_at_last_step), end(DDIM()))
+    small = Ancestral("small")
+    assert not torch.equal(end(small, faults.noise_at_last_step), end(small))
+    assert not torch.equal(end(faults.BetaForRootBeta()), end(Ancestral()))
+    assert not torch.equal(end(faults.PuzzleDirection()), end(DDIM()))
+
+
+def test_dropout_stays_on_where_the_right_line_is_missing():
+    model = faults.dropout_while_sampling(load_pretrained())
+    seen = []
+    model.network.register_forward_pre_hook(lambda network, _: seen.append(network.training))
+    model.denoiser()(torch.zeros(1, 1, 28, 28), torch.tensor([500]))
+    assert seen == [True]
 
 
 def test_the_sequences_are_wrong_in_the_way_that_is_said():

@@ -1,6 +1,7 @@
 """The shape of the project: imports point downwards, everything public is explained."""
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -10,67 +11,100 @@ from pathlib import Path
 import pytest
 
 import ddpm_tutorial
+from ddpm_tutorial import (
+    NETWORKS,
+    PARAMETERISATIONS,
+    REVERSE_VARIANCES,
+    SAMPLERS,
+    SCHEDULES,
+)
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted((ROOT / "ddpm_tutorial").glob("[a-z]*.py"))
-# From the bottom up; a module may import what stands before it.
-ORDER = [
-    "errors",
-    "files",
-    "machine",
-    "coursework",
-    "gaussian",
-    "schedule",
-    "forward",
-    "exact",
-    "unet",
-    "cost",
-]
-ORDER += ["ddpm", "classifier", "elbo", "vae", "sampling", "score", "training", "evaluation"]
-ORDER += ["data", "checkpoint", "plotting", "cli"]
-MATHS = {"gaussian", "schedule", "forward", "exact"}
+PACKAGE = ROOT / "ddpm_tutorial"
+# From the bottom up: a module may import what stands before it, a floor what stands below it.
+FLOORS = {
+    "mathematics": ["gaussian", "schedule", "forward", "exact"],
+    "models": [
+        "network",
+        "unet",
+        "cost",
+        "parameterisation",
+        "reverse_variance",
+        "denoiser",
+        "ddpm",
+        "config",
+        "classifier",
+        "vae",
+    ],
+    "algorithms": ["training", "sampling", "elbo", "scores", "evaluation"],
+    "io": ["files", "data", "checkpoint", "run"],
+}
+GROUND = ["errors", "machine", "coursework"]  # faces that need no floor
+FACES = ["plotting", "cli.words", "cli.train", "cli.sample", "cli.evaluate", "cli"]
+ORDER = GROUND + [f"{floor}.{name}" for floor, names in FLOORS.items() for name in names] + FACES
+MATHEMATICS = [name for name in ORDER if name.startswith("mathematics.")]
+ON_FLOORS = [name for name in ORDER if name.partition(".")[0] in FLOORS]
 
 
-def imported_by(path):
+def path_of(name):
+    """The file of a module, named without the package."""
+    path = PACKAGE.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def tree_of(name):
+    return ast.parse(path_of(name).read_text(encoding="utf-8"))
+
+
+def imported_by(name):
+    """The modules that a module imports, anywhere in it; those of the package without its name."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name} imports relatively"
             names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return {imported.removeprefix("ddpm_tutorial.") for imported in names}
 
 
 def test_every_module_has_its_place():
-    assert sorted(path.stem for path in MODULES) == sorted(ORDER)
+    found = {
+        path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+        for path in PACKAGE.rglob("*.py")
+    }
+    found = {name.removesuffix(".__init__") for name in found}
+    assert found == {*ORDER, *FLOORS, "__init__", "__main__"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_imports_point_downwards(path):
-    allowed = set(ORDER[: ORDER.index(path.stem)])
-    if path.stem == "training":
-        allowed -= {"data", "sampling", "checkpoint"}
-    inside = [name for name in imported_by(path) if name.startswith("ddpm_tutorial.")]
-    assert {name.split(".")[1] for name in inside} <= allowed
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_point_downwards(name):
+    allowed = set(ORDER[: ORDER.index(name)])
+    if name == "algorithms.training":
+        allowed -= {"io.data", "algorithms.sampling", "io.checkpoint"}
+    inside = {
+        imported
+        for imported in imported_by(name)
+        if imported.partition(".")[0] in {*FLOORS, *GROUND, "cli", "plotting", "ddpm_tutorial"}
+    }
+    assert inside - {"io"} <= allowed  # "io" alone is the standard library's
 
 
-@pytest.mark.parametrize("name", sorted(MATHS))
+@pytest.mark.parametrize("name", MATHEMATICS)
 def test_the_mathematics_is_pure(name):
-    imports = imported_by(ROOT / "ddpm_tutorial" / f"{name}.py")
+    imports = imported_by(name)
     assert not imports & {"os", "pathlib", "sys", "io"}
-    assert not [name for name in imports if name.startswith("torch.nn")]
-    tree = ast.parse((ROOT / "ddpm_tutorial" / f"{name}.py").read_text(encoding="utf-8"))
+    assert not [imported for imported in imports if imported.startswith("torch.nn")]
     calls = {
-        getattr(node.func, "id", None) for node in ast.walk(tree) if isinstance(node, ast.Call)
+        getattr(node.func, "id", None)
+        for node in ast.walk(tree_of(name))
+        if isinstance(node, ast.Call)
     }
     assert not calls & {"open", "print", "input"}
-    inside = {i.split(".")[1] for i in imports if i.startswith("ddpm_tutorial.")}
-    assert inside <= MATHS
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_everything_public_is_explained(path):
+@pytest.mark.parametrize("name", ORDER)
+def test_everything_public_is_explained(name):
     def check(node, name):
         assert ast.get_docstring(node), name
         if isinstance(node, ast.FunctionDef):
@@ -79,17 +113,65 @@ def test_everything_public_is_explained(path):
             if isinstance(inner, ast.FunctionDef | ast.ClassDef) and not inner.name.startswith("_"):
                 check(inner, f"{name}.{inner.name}")
 
-    check(ast.parse(path.read_text(encoding="utf-8")), path.stem)
+    check(tree_of(name), name)
 
 
-def test_public_names_are_there_and_explained():
-    for name in ddpm_tutorial.__all__:
-        thing = getattr(ddpm_tutorial, name)
-        assert inspect.getdoc(thing), name
+@pytest.mark.parametrize("name", ON_FLOORS)
+def test_a_module_names_all_that_is_public_in_it_and_the_package_gives_it_on(name):
+    public = set()
+    for node in tree_of(name).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            public.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            public |= {target.id for target in targets if isinstance(target, ast.Name)}
+    public = {one for one in public if not one.startswith("_")}
+    module = importlib.import_module(f"ddpm_tutorial.{name}")
+    assert sorted(module.__all__) == sorted(public)
+    for one in public:
+        assert getattr(ddpm_tutorial, one) is getattr(module, one)
+
+
+def test_no_public_name_hides_a_module():
+    for name in ON_FLOORS:
+        floor, _, module = name.partition(".")
+        assert inspect.ismodule(getattr(getattr(ddpm_tutorial, floor), module)), name
+
+
+def test_names_that_others_rely_on_are_there_and_explained():
     promised = "NoiseSchedule q_sample q_posterior timestep_pairs kl_normal elbo_terms sample"
-    promised += " GaussianMixture measure_bound three_term_elbo"
+    promised += " GaussianMixture measure_bound three_term_elbo DDIM Ancestral DPMSolver p_reverse"
     promised += " discretized_normal_log_prob sample_path train load_mnist load_pretrained"
-    assert set(promised.split()) <= set(ddpm_tutorial.__all__)
+    for name in promised.split():
+        assert inspect.getdoc(getattr(ddpm_tutorial, name)), name
+
+
+@pytest.mark.parametrize("name", [*ORDER, *FLOORS])
+def test_a_module_can_be_read_in_one_sitting(name):
+    assert len(path_of(name).read_text(encoding="utf-8").splitlines()) <= 350
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_no_function_takes_more_than_eight_arguments(name):
+    for node in ast.walk(tree_of(name)):
+        if isinstance(node, ast.FunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            taken = [one.arg for one in arguments if one.arg not in {"self", "cls"}]
+            assert len(taken) <= 8, f"{node.name}: {taken}"
+
+
+@pytest.mark.parametrize("name", [n for n in ON_FLOORS if not n.startswith("io.")])
+def test_nothing_branches_on_a_word_or_on_the_kind_of_a_model(name):
+    registries = (NETWORKS, PARAMETERISATIONS, REVERSE_VARIANCES, SAMPLERS, SCHEDULES)
+    words = {word for registry in registries for word in registry}
+    kinds = {"DDPM", "GaussianMixture", "UNet", "Denoiser", "ModelDenoiser", "Parameterisation"}
+    for node in ast.walk(tree_of(name)):
+        if isinstance(node, ast.Compare):
+            compared = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+            assert not compared & words, f"{name}, line {node.lineno}"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+            asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
+            assert not asked & kinds, f"{name}, line {node.lineno}"
 
 
 def test_conda_and_pip_get_the_same_dependencies():

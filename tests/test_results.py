@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ddpm_tutorial.checkpoint import ASSETS, PRETRAINED, load_checkpoint
+from ddpm_tutorial import ASSETS, PRETRAINED, load_checkpoint
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "book" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -77,6 +78,17 @@ def test_a_changed_figure_would_be_noticed(report, folder):
     (folder / "mnist.json").write_text(json.dumps(changed))
     assert report.render() != page
     assert report.table_of_models() != table
+
+
+def test_each_experiment_has_its_results_file_and_each_results_file_its_experiment():
+    experiments = {path.stem for path in (ROOT / "experiments").glob("[!_]*.py")}
+    assert experiments == {path.stem for path in RESULTS.glob("*.json")}
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_results_file_names_its_experiment_in_its_command(path):
+    command = json.loads(path.read_text(encoding="utf-8"))["command"]
+    assert command.split()[:2] == ["python", f"experiments/{path.stem}.py"]
 
 
 def leaves(record, path=()):
@@ -238,7 +250,7 @@ def test_what_is_not_measured_yet_is_left_out(report, folder):
 
 
 def test_weights_ship_with_the_figures_of_all_test_images_or_not_at_all(tmp_path, monkeypatch):
-    ship = script("scripts/ship_weights.py")
+    ship = script("tools/ship_weights.py")
     names = ("mnist.safetensors", "mnist.json")
     for name in names:
         (tmp_path / name).write_bytes(b"as before")

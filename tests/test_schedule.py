@@ -8,7 +8,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpm_tutorial import NoiseSchedule, timestep_pairs
+from ddpm_tutorial import SCHEDULES, NoiseSchedule, check_pairs, timestep_pairs
 
 BUILDERS = {
     "linear": NoiseSchedule.linear,
@@ -108,6 +108,12 @@ def test_a_shift_divides_the_signal_to_noise_ratio(name, T, factor):
         (lambda: timestep_pairs(10, 0), "steps = 0"),
         (lambda: timestep_pairs(10, 11), "steps = 11"),
         (lambda: timestep_pairs(10, 5, "leading"), "leading"),
+        (lambda: check_pairs(10, []), r"pairs = \[\].*from \(T, \.\) to \(\., 0\) with T = 10"),
+        (lambda: check_pairs(10, [(9, 0)]), r"pairs = \[\(9, 0\)\]"),
+        (lambda: check_pairs(10, [(10, 1)]), r"pairs = \[\(10, 1\)\]"),
+        (lambda: check_pairs(10, [(10, 6), (5, 0)]), r"pairs = .*\(5, 0\)"),
+        (lambda: check_pairs(10, [(10, 4), (4, 6), (6, 0)]), r"pairs = .*\(4, 6\)"),
+        (lambda: check_pairs(10, [(10, 4), (4, 4), (4, 0)]), r"pairs = .*\(4, 4\)"),
     ],
 )
 def test_bad_values_are_named(build, named):
@@ -124,6 +130,7 @@ def test_pairs_lead_from_T_to_0_in_strides(data, T, spacing):
     assert pairs[-1][1] == 0
     assert all(t > s for t, s in pairs)
     assert all(first[1] == second[0] for first, second in itertools.pairwise(pairs))
+    check_pairs(T, pairs)
 
 
 def test_quadratic_strides_shrink():
@@ -146,3 +153,35 @@ def test_cosine_offset_is_the_papers():
         return math.cos((t / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
 
     assert float(schedule.alpha_bar[500]) == pytest.approx(f(500) / f(0), rel=1e-10)
+
+
+# The log-SNR schedule
+
+
+@pytest.mark.parametrize(("T", "first", "last"), [(2, 1.0, -1.0), (1000, 7.0, -7.0), (50, 9, -8)])
+def test_the_log_snr_falls_along_a_line(T, first, last):
+    schedule = NoiseSchedule.log_snr(T, first, last)
+    expected = np.linspace(first, last, T)
+    np.testing.assert_allclose(schedule.snr[1:].log().numpy(), expected, atol=1e-9)
+    assert schedule.alpha_bar[0] == 1
+
+
+def test_at_the_default_the_noise_at_t_1_is_some_grey_levels():
+    sigma = float((1 / (1 + NoiseSchedule.log_snr().snr[1])).sqrt()) * 127.5
+    assert sigma == pytest.approx(3.85, abs=0.01)
+    assert math.isclose(float(NoiseSchedule.log_snr().alpha_bar[-1]), 1 / (1 + math.exp(7)))
+
+
+def test_a_line_that_does_not_fall_is_refused():
+    with pytest.raises(ValueError, match="T = 1: from log_snr_1 to log_snr_T takes at least 2"):
+        NoiseSchedule.log_snr(1)
+    for first, last in [(1.0, 1.0), (-1.0, 1.0), (math.inf, 0.0), (math.nan, 0.0)]:
+        with pytest.raises(ValueError, match="the first must be the larger"):
+            NoiseSchedule.log_snr(10, first, last)
+
+
+def test_a_word_stands_for_the_schedule_of_that_name():
+    assert list(SCHEDULES) == ["linear", "cosine", "sigmoid", "log-snr"]
+    for word, make in SCHEDULES.items():
+        named = getattr(NoiseSchedule, word.replace("-", "_"))
+        assert torch.equal(make(100).beta, named(100).beta)

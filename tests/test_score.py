@@ -1,35 +1,43 @@
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
-from chains import CHAINS
+from chains import CHAINS, WithNoise
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import labelled, unlabelled
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 from torch.utils._pytree import tree_leaves
 
 from ddpm_tutorial import (
+    DDIM,
     DDPM,
+    Ancestral,
+    Corrected,
     DDPMConfig,
+    DPMSolver,
     GaussianMixture,
+    Here,
     NoiseSchedule,
     UNetConfig,
-    sample_path,
-    timestep_pairs,
-)
-from ddpm_tutorial.forward import eps_from_x0
-from ddpm_tutorial.score import (
     acceptance_probability,
     annealed_langevin,
+    eps_from_x0,
+    filled_like,
     langevin,
     langevin_step,
     metropolis_adjusted_langevin,
-    predictor_corrector_path,
     probability_flow_log_prob,
+    sample,
+    sample_path,
     score,
+    standard_normal,
+    timestep_pairs,
     tweedie,
+    walk,
 )
 
 T = 40
@@ -50,9 +58,9 @@ def best_ddpm(toy: GaussianMixture) -> DDPM:
     """A DDPM of single numbers whose network is the best there is."""
 
     def network(x_t: Tensor, t: Tensor) -> Tensor:
-        return eps_from_x0(toy.schedule, x_t, t, toy.denoise(x_t, t)).to(x_t)
+        return eps_from_x0(toy.schedule, x_t, t, toy(x_t, t).x0_hat).to(x_t)
 
-    return DDPM(network, toy.schedule, "eps", shape=(1,))
+    return DDPM(unlabelled(network), toy.schedule, "eps", shape=(1,))
 
 
 def last(path) -> Tensor:
@@ -65,7 +73,7 @@ def last(path) -> Tensor:
 def tiny_ddpm() -> DDPM:
     """A network with dropout, in training mode."""
     torch.manual_seed(0)
-    model = DDPMConfig(T=12, unet=UNetConfig(channels=(8, 16), blocks=1, dropout=0.5)).build()
+    model = DDPMConfig(T=12, network=UNetConfig(channels=(8, 16), blocks=1, dropout=0.5)).build()
     # The last convolution starts at zero, which would hide the dropout before it.
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.1)
@@ -73,7 +81,9 @@ def tiny_ddpm() -> DDPM:
 
 
 every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
-every_predictor = pytest.mark.parametrize("predictor", ["ddpm", "ddim"])
+every_predictor = pytest.mark.parametrize(
+    "predictor", [Ancestral("small"), DDIM()], ids=["ddpm", "ddim"]
+)
 
 
 @every_chain
@@ -106,17 +116,22 @@ def test_a_chain_keeps_no_graph_and_leaves_gradients_on_outside(chain):
 def test_score_of_a_mixture_is_the_slope_of_its_log_density(t):
     x = torch.linspace(-2, 2, 12, dtype=torch.float64).view(6, 2).requires_grad_()
     (slope,) = torch.autograd.grad(TOY.log_prob(x, at(t, x)).sum(), x)
-    torch.testing.assert_close(score(TOY, x, at(t, x)).detach(), slope, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(TOY.score(x, at(t, x)).detach(), slope, rtol=1e-10, atol=1e-10)
+    if t > 0:  # there is no guess at t = 0
+        ours = score(TOY, x, at(t, x)).detach()
+        torch.testing.assert_close(ours, slope, rtol=1e-10, atol=1e-10)
 
 
 @given(t=st.integers(1, T), x=st.floats(-3, 3))
 @settings(deadline=None, max_examples=30)
 def test_score_of_a_ddpm_is_that_of_the_data_if_its_network_is_the_best(t, x):
     x_t = torch.tensor([[x]], dtype=torch.float64)
-    ours, true = (score(model, x_t, at(t, x_t)) for model in (best_ddpm(TOY), TOY))
-    torch.testing.assert_close(ours, true, rtol=1e-8, atol=1e-8)
-    guess = tweedie(SCHEDULE, x_t, at(t, x_t), ours)
-    torch.testing.assert_close(guess, TOY.denoise(x_t, at(t, x_t)), rtol=1e-6, atol=1e-6)
+    true = TOY.score(x_t, at(t, x_t))
+    for denoiser in (best_ddpm(TOY).denoiser(), TOY):
+        ours = score(denoiser, x_t, at(t, x_t))
+        torch.testing.assert_close(ours, true, rtol=1e-8, atol=1e-8)
+        guess = tweedie(SCHEDULE, x_t, at(t, x_t), ours)
+        torch.testing.assert_close(guess, TOY(x_t, at(t, x_t)).x0_hat, rtol=1e-6, atol=1e-6)
 
 
 def test_score_and_tweedie_take_a_level_for_each_example():
@@ -124,17 +139,17 @@ def test_score_and_tweedie_take_a_level_for_each_example():
     t = torch.arange(1, T + 1)
     signal = SCHEDULE.alpha_bar[t].sqrt().view(T, 1, 1)
     variance = 1 - SCHEDULE.alpha_bar[t].view(T, 1, 1)
-    guess = TOY.denoise(x_t, t)
+    guess = TOY(x_t, t).x0_hat
     slope = (signal * guess - x_t) / variance
-    for model in (best_ddpm(TOY), TOY):
-        torch.testing.assert_close(score(model, x_t, t), slope, rtol=1e-8, atol=1e-8)
+    for denoiser in (best_ddpm(TOY).denoiser(), TOY):
+        torch.testing.assert_close(score(denoiser, x_t, t), slope, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(tweedie(SCHEDULE, x_t, t, slope), guess, rtol=1e-8, atol=1e-8)
 
 
 def test_score_leaves_dropout_off_and_the_mode_as_it_was():
     model = tiny_ddpm()
     x = torch.randn(2, 1, 28, 28, generator=seeded())
-    first, second = (score(model, x, at(5, x)) for _ in range(2))
+    first, second = (score(model.denoiser(), x, at(5, x)) for _ in range(2))
     assert torch.equal(first, second)
     assert model.training
 
@@ -266,7 +281,7 @@ def test_a_refused_chain_stays_where_it_is():
 def test_annealed_langevin_finds_the_weights_that_a_cold_chain_does_not():
     start = torch.randn(4000, 1, generator=seeded(), dtype=torch.float64)
     x = last(annealed_langevin(TOY, start, timestep_pairs(T), 0.5, 20, seeded(1)))
-    *_, cold = langevin(lambda x: score(TOY, x, at(0, x)), start, 0.002, 400, seeded(2))
+    *_, cold = langevin(lambda x: TOY.score(x, at(0, x)), start, 0.002, 400, seeded(2))
     assert abs(float((x < 0).double().mean()) - 0.3) < 4 * math.sqrt(0.21 / 4000)
     assert float((cold < 0).double().mean()) > 0.4
 
@@ -277,29 +292,33 @@ def test_annealed_langevin_evaluates_and_yields_as_often_as_it_says():
     network = model.network
     model.network = lambda x, t: calls.append(int(t[0])) or network(x, t)
     start = torch.zeros(2, 1, dtype=torch.float64)
-    path = list(annealed_langevin(model, start, [(T, 30), (30, 10), (10, 0)], 0.3, 2, seeded()))
+    pairs = [(T, 30), (30, 10), (10, 0)]
+    path = list(annealed_langevin(model.denoiser(), start, pairs, 0.3, 2, seeded()))
     assert calls == [T, T, 30, 30, 10, 10, 10]
     assert [t for t, _, _ in path] == [T, T, 30, 30, 10, 10, 0]
     # All of it, by hand.
     generator, x = seeded(), start
     for t, x_t, x0_hat in path[:-1]:
         torch.testing.assert_close(x_t, x, rtol=1e-8, atol=1e-8)
-        torch.testing.assert_close(x0_hat, TOY.denoise(x, at(t, x)), rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(x0_hat, TOY(x, at(t, x)).x0_hat, rtol=1e-8, atol=1e-8)
         step = 0.3 * (1 - SCHEDULE.alpha_bar[t])
         z = torch.randn(2, 1, generator=generator, dtype=torch.float64)
         x = x + step * TOY.score(x, at(t, x)) + (2 * step).sqrt() * z
-    torch.testing.assert_close(path[-1][1], TOY.denoise(x, at(10, x)), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(path[-1][1], TOY(x, at(10, x)).x0_hat, rtol=1e-8, atol=1e-8)
 
 
 @every_predictor
 @pytest.mark.parametrize("clip", [False, True])
-def test_without_corrections_it_is_the_sampler(predictor, clip):
+def test_with_corrections_of_next_to_no_size_it_is_the_sampler(predictor, clip):
     model = best_ddpm(GaussianMixture(SCHEDULE, [0.5, 0.5], [-0.9, 0.9], [0.05, 0.05]))
+    denoiser = model.denoiser(clip=clip)
     x_T = torch.randn(50, 1, generator=seeded())
-    ours = predictor_corrector_path(
-        model, x_T, timestep_pairs(T, 8), predictor, 0.1, 0, seeded(1), clip
+    one, other = (
+        WithNoise(predictor, partial(standard_normal, x_T.shape, generator=seeded(1)))
+        for _ in range(2)
     )
-    theirs = sample_path(model, 50, predictor, steps=8, generator=seeded(1), x_T=x_T, clip=clip)
+    ours = walk(denoiser, x_T, timestep_pairs(T, 8), Corrected(one, 1e-30, 2), seeded(2))
+    theirs = sample_path(denoiser, 50, other, 8, x_T=x_T)
     for (t, x, x0_hat), (t_2, x_2, x0_hat_2) in zip(ours, theirs, strict=True):
         assert t == t_2
         torch.testing.assert_close(x.float(), x_2.float(), rtol=1e-4, atol=1e-5)
@@ -311,11 +330,10 @@ def test_without_corrections_it_is_the_sampler(predictor, clip):
 def test_a_mixture_and_the_best_network_take_the_same_path(predictor, corrections):
     x_T = torch.randn(50, 1, generator=seeded(), dtype=torch.float64)
     pairs = timestep_pairs(T, 8)
+    sampler = Corrected(predictor, 0.1, corrections) if corrections else predictor
     paths = (
-        predictor_corrector_path(
-            model, x_T, pairs, predictor, 0.1, corrections, seeded(1), clip=False
-        )
-        for model in (TOY, best_ddpm(TOY))
+        walk(denoiser, x_T, pairs, sampler, seeded(1))
+        for denoiser in (TOY, best_ddpm(TOY).denoiser(clip=False))
     )
     for exact, learned in zip(*paths, strict=True):
         torch.testing.assert_close(exact, learned, rtol=1e-8, atol=1e-8)
@@ -325,17 +343,17 @@ def test_a_mixture_and_the_best_network_take_the_same_path(predictor, correction
 def test_a_correction_is_a_langevin_step_at_the_new_level(predictor):
     x_T = torch.randn(50, 1, generator=seeded(), dtype=torch.float64)
     t, s, relative_step, generator = 30, 12, 0.4, seeded(1)
-    _, (_, ours, x0_hat), _ = predictor_corrector_path(
-        TOY, x_T, [(t, s), (s, 0)], predictor, relative_step, 2, seeded(1)
+    _, (_, ours, x0_hat), _ = walk(
+        TOY, x_T, [(t, s), (s, 0)], Corrected(predictor, relative_step, 2), seeded(1)
     )
     alpha_bar_t, alpha_bar_s = SCHEDULE.alpha_bar[[t, s]]
-    guess = TOY.denoise(x_T, at(t, x_T))
+    guess = TOY(x_T, at(t, x_T)).x0_hat
     eps_hat = (x_T - alpha_bar_t.sqrt() * guess) / (1 - alpha_bar_t).sqrt()
     # The variance that goes into fresh noise; the rest stays along eps_hat (Song et al., eq. 12).
     fresh = (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)
-    fresh = fresh if predictor == "ddpm" else 0 * fresh
+    fresh = fresh if predictor.name == "ddpm" else 0 * fresh
     x = alpha_bar_s.sqrt() * guess + (1 - alpha_bar_s - fresh).sqrt() * eps_hat
-    if predictor == "ddpm":
+    if predictor.name == "ddpm":
         x = x + fresh.sqrt() * torch.randn(50, 1, generator=generator, dtype=torch.float64)
     step = relative_step * (1 - alpha_bar_s)
     for _ in range(2):
@@ -343,7 +361,93 @@ def test_a_correction_is_a_langevin_step_at_the_new_level(predictor):
         z = torch.randn(50, 1, generator=generator, dtype=torch.float64)
         x = x + step * slope + (2 * step).sqrt() * z
     torch.testing.assert_close(ours, x, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(x0_hat, TOY.denoise(x, at(s, x)), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(x0_hat, TOY(x, at(s, x)).x0_hat, rtol=1e-10, atol=1e-10)
+
+
+def told_ddpm() -> DDPM:
+    """A network in float64 that tells 3 classes apart, with entries beyond [-1, 1] as x0."""
+
+    def network(x_t, t, label):
+        return 2 * torch.sin(x_t + t[:, None] / 9) + label[:, None] / 2
+
+    return DDPM(labelled(network, 3), SCHEDULE, "x0", shape=(2,))
+
+
+def test_corrections_go_with_a_solver_and_with_a_denoiser_that_is_told_labels_and_guided():
+    """All of it, by hand: the predictor sees what is clipped, and the corrector what is not."""
+    model, label = told_ddpm(), torch.tensor([0, 2, 1])
+    x_T = torch.randn(3, 2, generator=seeded(), dtype=torch.float64)
+    pairs, relative_step, w = [(T, 25), (25, 9), (9, 0)], 0.2, 1.5
+    denoiser = model.denoiser(label, guidance=w)
+    ours = list(walk(denoiser, x_T, pairs, Corrected(DPMSolver(), relative_step, 2), seeded(1)))
+
+    def guess(x, t):
+        told, untold = (
+            model.network(x, at(t, x), labels) for labels in (label, torch.full((3,), 3))
+        )
+        return (1 + w) * told - w * untold
+
+    generator, x, before = seeded(1), x_T, None
+    for (t, s), (t_ours, x_ours, x0_hat_ours) in zip(pairs, ours, strict=False):
+        clipped = guess(x, t).clamp(-1, 1)
+        assert t_ours == t
+        torch.testing.assert_close(x_ours, x, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(x0_hat_ours, clipped, rtol=1e-9, atol=1e-9)
+        if s == 0:
+            break
+        # Lu et al. (2022), Algorithm 2.
+        (a_t, a_s), lambdas = SCHEDULE.alpha_bar[[t, s]].sqrt(), SCHEDULE.snr.log() / 2
+        h = lambdas[s] - lambdas[t]
+        target = clipped
+        if before is not None:
+            r = (lambdas[t] - lambdas[before[0]]) / h
+            target = (1 + 1 / (2 * r)) * clipped - 1 / (2 * r) * before[1]
+        sigma_t, sigma_s = (1 - a_t**2).sqrt(), (1 - a_s**2).sqrt()
+        x = sigma_s / sigma_t * x - a_s * torch.expm1(-h) * target
+        before = (t, clipped)
+        for _ in range(2):
+            slope = (a_s * guess(x, s) - x) / sigma_s**2
+            z = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+            step = relative_step * sigma_s**2
+            x = x + step * slope + (2 * step).sqrt() * z
+    assert ours[-1][0] == 0
+    torch.testing.assert_close(ours[-1][1], clipped, rtol=1e-9, atol=1e-9)
+
+
+def test_each_batch_is_corrected_towards_its_own_labels():
+    model, label = told_ddpm(), torch.tensor([0, 2, 1, 1, 0])
+    denoiser = model.denoiser(label, guidance=1.5)
+    x_T = torch.randn(5, 2, generator=seeded())
+    sampler = WithNoise(Corrected(DDIM(), 0.2), torch.zeros_like)
+    whole, batched = (
+        sample(denoiser, 5, sampler, 6, x_T=x_T, batch_size=batch_size) for batch_size in (5, 2)
+    )
+    torch.testing.assert_close(whole, batched, rtol=1e-5, atol=1e-5)
+
+
+def test_a_corrected_sampler_is_named_after_its_predictor_and_corrects_what_it_corrected():
+    inner = Corrected(DPMSolver(), 0.1)
+    assert inner.name == "dpm++, corrected"
+    assert Corrected(inner, 0.2, 2).name == "dpm++, corrected, corrected"
+    x_t = torch.randn(5, 1, generator=seeded(), dtype=torch.float64)
+    s, here = filled_like(x_t, 12), Here(x_t, at(30, x_t), TOY(x_t, at(30, x_t)))
+    z = torch.randn(4, 5, 1, generator=seeded(1), dtype=torch.float64)
+    ours, noise = Corrected(inner, 0.2, 2).step(TOY, here, s, iter(z).__next__), iter(z)
+    x = inner.step(TOY, here, s, noise.__next__)
+    variance = 1 - SCHEDULE.alpha_bar[12]
+    for _ in range(2):
+        x = langevin_step(x, TOY.score(x, s), 0.2 * variance, next(noise))
+    torch.testing.assert_close(ours, x, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("relative_step", "corrections"),
+    [(0.0, 1), (-0.1, 1), (math.inf, 1), (math.nan, 1), (0.1, 0), (0.1, -1)],
+)
+def test_corrections_that_are_none_are_refused(relative_step, corrections):
+    named = f"relative_step = {relative_step}, corrections = {corrections}: the step must be"
+    with pytest.raises(ValueError, match=named):
+        Corrected(DDIM(), relative_step, corrections)
 
 
 def test_corrections_cost_what_they_should_and_happen_at_the_new_level():
@@ -352,7 +456,8 @@ def test_corrections_cost_what_they_should_and_happen_at_the_new_level():
     network = model.network
     model.network = lambda x, t: calls.append(int(t[0])) or network(x, t)
     pairs = [(T, 30), (30, 10), (10, 0)]
-    path = list(predictor_corrector_path(model, torch.zeros(2, 1), pairs, "ddim", 0.1, 2, seeded()))
+    sampler = Corrected(DDIM(), 0.1, 2)
+    path = list(walk(model.denoiser(), torch.zeros(2, 1), pairs, sampler, seeded()))
     assert calls == [T, 30, 30, 30, 10, 10, 10]
     assert [t for t, _, _ in path] == [T, 30, 10, 0]
 
@@ -363,12 +468,9 @@ def test_corrections_mend_what_long_strides_do(predictor):
     schedule = NoiseSchedule.cosine(1000)
     normal = GaussianMixture(schedule, [1.0], [0.3], [0.25])
     start = torch.randn(20_000, 1, generator=seeded(), dtype=torch.float64)
-    pairs = timestep_pairs(1000, 6)
     errors = []
-    for corrections in (0, 8):
-        path = predictor_corrector_path(
-            normal, start, pairs, predictor, 0.2, corrections, seeded(1)
-        )
+    for sampler in (predictor, Corrected(predictor, 0.2, 8)):
+        path = sample_path(normal, 20_000, sampler, 6, seeded(1), start)
         errors.append(abs(float(last(path).var()) - 0.25))
     assert errors[1] < 0.75 * errors[0]
 

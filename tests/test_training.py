@@ -16,16 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ddpm_tutorial import DDPM, NoiseSchedule, TrainingConfig, UNet, UNetConfig, load_bundled, train
-from ddpm_tutorial import training as training_module
-from ddpm_tutorial.training import (
+from ddpm_tutorial import (
+    DDPM,
+    NoiseSchedule,
+    TrainingConfig,
     TrainingDiverged,
     TrainingRecord,
+    UNet,
+    UNetConfig,
     has_fast_bfloat16,
+    load_bundled,
     make_accelerator,
+    train,
     uniform_integers,
     update_ema,
 )
+from ddpm_tutorial.algorithms import training as training_module
 
 SCHEDULE = NoiseSchedule.cosine(T=10)
 CLASSES = 5
@@ -54,11 +60,9 @@ DATA, LABELS = labelled_data()
 
 def tiny_model(seed: int = 0, num_classes: int = 0, learned: bool = False) -> DDPM:
     torch.manual_seed(seed)
-    config = UNetConfig(
-        image_size=4, channels=(16,), blocks=1, num_classes=num_classes, learned_variance=learned
-    )
-    variance = "learned" if learned else "small"
-    return DDPM(UNet(config), SCHEDULE, variance=variance, shape=(1, 4, 4))
+    config = UNetConfig(image_size=4, channels=(16,), blocks=1, num_classes=num_classes)
+    network, variance = (UNet(config, 2), "learned") if learned else (UNet(config), "small")
+    return DDPM(network, SCHEDULE, reverse_variance=variance, shape=(1, 4, 4))
 
 
 class Watched(DDPM):
@@ -71,6 +75,8 @@ class Watched(DDPM):
 
 class Normed(nn.Module):
     """A network with parameters and buffers."""
+
+    num_classes = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +124,7 @@ def test_records_come_step_by_step_and_nothing_runs_before_it_is_asked_for() -> 
 def test_the_loss_falls_on_a_few_digits() -> None:
     torch.manual_seed(0)
     unet = UNet(UNetConfig(channels=(8,), blocks=1))
-    model = DDPM(unet, NoiseSchedule.cosine(20), predicts="x0")
+    model = DDPM(unet, NoiseSchedule.cosine(20), "x0")
     digits = load_bundled("train").images[:3]
     config = TrainingConfig(steps=40, batch_size=8, learning_rate=1e-2, warmup_steps=5)
     losses = [record.loss for record in train(model, digits, config, accelerator=cpu())]
@@ -136,7 +142,7 @@ def test_training_is_algorithm_1_with_adam_clipping_and_averaging_written_out() 
         seed=3,
     )
     torch.manual_seed(1)
-    model = DDPM(tiny_model().network.double(), SCHEDULE, predicts="eps", shape=(1, 4, 4))
+    model = DDPM(tiny_model().network.double(), SCHEDULE, "eps", shape=(1, 4, 4))
     twin = copy.deepcopy(model)
     average = {name: value.detach().clone() for name, value in twin.named_parameters()}
     moments = dict.fromkeys(average, (0.0, 0.0))
@@ -378,6 +384,8 @@ def test_settings_that_cannot_work_are_refused(settings: dict, message: str) -> 
 
 class Breaks(nn.Module):
     """A network whose answer, or only its gradient, stops being finite at the third step."""
+
+    num_classes = 0
 
     def __init__(self, what: str) -> None:
         super().__init__()

@@ -4,14 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ddpm_tutorial import UNet, UNetConfig
-from ddpm_tutorial.unet import SelfAttention, step_features
+from ddpm_tutorial import SelfAttention, UNet, UNetConfig, step_features
 
 
-def build(seed: int = 0, moved: bool = True, **settings: object) -> UNet:
+def build(seed: int = 0, moved: bool = True, outputs: int = 1, **settings: object) -> UNet:
     """A tiny network; `moved` takes the zero-initialised layers off 0, as training does."""
     torch.manual_seed(seed)
-    network = UNet(UNetConfig(**{"channels": (8,), "blocks": 1, **settings}))
+    network = UNet(UNetConfig(**{"channels": (8,), "blocks": 1, **settings}), outputs)
     if moved:
         with torch.no_grad():
             for parameter in network.parameters():
@@ -27,19 +26,14 @@ def images(batch: int, size: int = 28, channels: int = 1, seed: int = 1) -> Tens
 @pytest.mark.parametrize(
     ("size", "channels"), [(28, (8,)), (28, (8, 16)), (14, (8,)), (16, (8, 16, 24)), (2, (8,))]
 )
-@pytest.mark.parametrize("learned_variance", [False, True])
+@pytest.mark.parametrize("outputs", [1, 2, 256])
 @pytest.mark.parametrize("colours", [1, 3])
-def test_output_has_the_shape_of_the_image_and_a_learned_variance_doubles_the_channels(
-    size: int, channels: tuple[int, ...], learned_variance: bool, colours: int
+def test_output_has_so_many_channels_for_each_of_the_image_as_asked_for_and_its_size(
+    size: int, channels: tuple[int, ...], outputs: int, colours: int
 ) -> None:
-    network = build(
-        image_size=size,
-        image_channels=colours,
-        channels=channels,
-        learned_variance=learned_variance,
-    )
+    network = build(outputs=outputs, image_size=size, image_channels=colours, channels=channels)
     output = network(images(2, size, colours), torch.tensor([1, 5]))
-    assert output.shape == (2, colours * (2 if learned_variance else 1), size, size)
+    assert output.shape == (2, colours * outputs, size, size)
     assert output.dtype == torch.float32
     assert output.std() > 0.01
 
@@ -61,6 +55,23 @@ def test_a_fresh_network_answers_zero_and_a_fresh_block_is_its_shortcut() -> Non
     )
     block, h = network.down[0], images(2, size=6, channels=8)
     torch.testing.assert_close(block(h, torch.randn(2, 32)), h, rtol=0, atol=0)
+
+
+def test_256_outputs_for_each_entry_start_even() -> None:
+    network = build(moved=False, outputs=256, image_channels=2, image_size=8)
+    output = network(images(3, 8, 2), torch.tensor([1, 2, 3]))
+    assert output.shape == (3, 512, 8, 8)
+    assert not output.any()
+
+
+def test_a_configuration_builds_the_network_and_says_its_shape_and_its_name() -> None:
+    config = UNetConfig(image_channels=3, image_size=6, channels=[8], num_classes=4)
+    assert config.channels == (8,)  # as a file gives it
+    assert config.shape == (3, 6, 6)
+    assert config.name == "unet"
+    network = config.build(2)
+    assert network.num_classes == 4
+    assert network(images(1, 6, 3), torch.tensor([1]), torch.tensor([4])).shape == (1, 6, 6, 6)
 
 
 def test_the_answer_depends_on_t() -> None:
@@ -129,7 +140,7 @@ def test_every_accepted_size_works_and_every_other_is_refused(size: int, levels:
 
 def test_the_gradient_reaches_every_parameter_once_the_zero_layers_have_moved() -> None:
     """Widths above 8, as a GroupNorm group of one channel rightly undoes the bias before it."""
-    network = build(channels=(16, 24), num_classes=2, learned_variance=True).train()
+    network = build(outputs=2, channels=(16, 24), num_classes=2).train()
     output = network(images(4), torch.tensor([1, 2, 30, 400]), torch.tensor([0, 1, 0, 1]))
     output.square().mean().backward()
     for name, parameter in network.named_parameters():

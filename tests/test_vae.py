@@ -4,9 +4,14 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from ddpm_tutorial import VAE, load_bundled, train_vae
-from ddpm_tutorial.forward import standard_normal
-from ddpm_tutorial.vae import LOWEST_LOG_VARIANCE, NormalLayer
+from ddpm_tutorial import (
+    LOWEST_LOG_VARIANCE,
+    VAE,
+    NormalLayer,
+    load_bundled,
+    standard_normal,
+    train_vae,
+)
 
 SHAPE = (1, 4, 4)
 

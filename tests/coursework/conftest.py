@@ -68,5 +68,5 @@ def release():
         named("assert f(1) == 2", "f", False, 1),
         nbformat.v4.new_code_cell("f(3)"),
     ]
-    whole.metadata["grading"] = {"modules": [], "call_seconds": 10, "total_seconds": 60}
+    whole.metadata["grading"] = {"names": [], "call_seconds": 10, "total_seconds": 60}
     return whole

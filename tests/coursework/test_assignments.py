@@ -13,7 +13,7 @@ NAMES = sorted(path.stem for path in COURSE.glob("source/*/*.ipynb"))
 
 
 def load(script):
-    spec = importlib.util.spec_from_file_location(script, ROOT / "scripts" / f"{script}.py")
+    spec = importlib.util.spec_from_file_location(script, ROOT / "tools" / f"{script}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -94,19 +94,41 @@ def test_stubs_raise_and_never_return(name):
         assert ast.unparse(last) == "raise NotImplementedError()"
 
 
+def imported(cells):
+    """What these import, as pairs: a module, and a name of it or None."""
+    for cell in cells:
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, None) for alias in node.names)
+            if isinstance(node, ast.ImportFrom):
+                yield from ((node.module, alias.name) for alias in node.names)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_students_need_nothing_but_the_package(name):
     allowed = {"math", "torch", "numpy", "matplotlib", "ddpm_tutorial"}
-    for cell in read_cells(COURSE / "student" / f"{name}.ipynb"):
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Import):
-                assert {alias.name.split(".")[0] for alias in node.names} <= allowed
-            if isinstance(node, ast.ImportFrom):
-                assert node.module.split(".")[0] in allowed
+    for module, _ in imported(read_cells(COURSE / "student" / f"{name}.ipynb")):
+        assert module.split(".")[0] in allowed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_package_is_used_from_its_root_and_as_the_grader_gives_it(name):
+    path = COURSE / "source" / name / f"{name}.ipynb"
+    cells = read_cells(path)
+    prose = "".join(cell.source for cell in source_of(name).cells if cell.cell_type == "markdown")
+    faces = {"ddpm_tutorial.coursework": "coursework", "ddpm_tutorial.plotting": "plotting"}
+    for module, _ in imported(cells):
+        assert module in {"ddpm_tutorial", *faces} or not module.startswith("ddpm_tutorial")
+    # The cells that run in the student's process, and what the text says may be imported.
+    used = set(re.findall(r"`(\w+)\([^`]*\)` of `ddpm_tutorial`", prose))
+    for module, what in imported(cell for cell in cells if cell.kind != "test"):
+        if module.startswith("ddpm_tutorial"):
+            used.add(faces.get(module, what))
+    assert sorted(source_of(name).metadata["grading"]["names"]) == sorted(used)
 
 
 def test_the_guide_has_the_present_table_of_answers():
     variants = load("grade_variants")
     good = {name: [None] * len(variants.answers_to(name)) for name in NAMES}
     guide = (COURSE / "INSTRUCTORS.md").read_text(encoding="utf-8")
-    assert variants.table(good) in guide, "run: python scripts/grade_variants.py --write"
+    assert variants.table(good) in guide, "run: python tools/grade_variants.py --write"

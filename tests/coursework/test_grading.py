@@ -1,7 +1,9 @@
 """The parts of the grader, one by one; test_class.py has the whole."""
 
+import ast
 import json
 import math
+import sys
 
 import nbformat
 import pytest
@@ -13,7 +15,7 @@ from grading.execute import free_names, run_notebook
 from grading.feedback import HIDDEN
 from grading.late import DAY, PerDay
 from grading.rebuild import rebuild
-from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
+from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError, copy_package
 
 FAR = 1e12  # a deadline that no test reaches
 
@@ -79,7 +81,7 @@ def test_cells_are_told_apart():
 
 @pytest.fixture
 def box():
-    with Sandbox(Limits(call=15.0), ["coursework"], FAR) as box:
+    with Sandbox(Limits(call=15.0), ["coursework", "NoiseSchedule"], FAR) as box:
         yield box
 
 
@@ -119,12 +121,62 @@ def test_the_last_value_and_the_figures_come_back(box):
         ("import os; os._exit(3)", SandboxEnded, "exit status 3"),
         ("import ctypes; ctypes.string_at(0)", SandboxEnded, "exit status"),
         ("from ddpm_tutorial import kl_normal", StudentError, "write it yourself"),
-        ("import ddpm_tutorial.gaussian", StudentError, "ModuleNotFoundError"),
+        ("from ddpm_tutorial import timestep_pairs", StudentError, "write it yourself"),
+        ("from ddpm_tutorial import plotting", StudentError, "write it yourself"),
+        ("import ddpm_tutorial.mathematics.gaussian", StudentError, "No module .*gaussian"),
+        ("import ddpm_tutorial.algorithms", StudentError, "No module .*algorithms"),
     ],
 )
 def test_what_a_cell_does_is_said(box, source, error, message):
     with pytest.raises(error, match=message):
         box.run(source)
+
+
+# Modules that hold what a student is to write, and that the assignment can do without.
+CLOSED = {
+    "01-gaussians": ["mathematics.gaussian", "mathematics.forward", "models.vae"],
+    "02-bound": ["mathematics.gaussian", "mathematics.forward", "algorithms.elbo"],
+    "03-forward": ["mathematics.schedule", "mathematics.forward", "models.ddpm"],
+    "04-training": ["mathematics.forward", "models.unet", "models.ddpm", "algorithms.training"],
+    "05-sampling": ["algorithms.sampling", "algorithms.elbo", "mathematics.exact"],
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_an_assignment_gives_the_names_that_it_needs_and_no_others(name):
+    notebook = nbformat.read(COURSE / "source" / name / f"{name}.ipynb", as_version=4)
+    names = notebook.metadata["grading"]["names"]
+    closed = {f"ddpm_tutorial.{module}" for module in CLOSED[name]}
+    loaded = {
+        key: module for key, module in sys.modules.items() if key.startswith("ddpm_tutorial.")
+    }
+    assert closed <= loaded.keys()  # none of them is closed for not being there
+    public = {"cli", "coursework", "machine", "plotting"}
+    public.update(*(getattr(module, "__all__", ()) for module in loaded.values()))
+    assert {"kl_normal", "sample", "TutorialError"} <= public
+    source = f"""had, said = [], set()
+for name in {sorted(public)}:
+    try:
+        exec(f"from ddpm_tutorial import {{name}}")
+        had.append(name)
+    except ImportError as error:
+        said.add(str(error).replace(name, "it", 1))
+had, said"""
+    with Sandbox(Limits(call=15.0), names, FAR) as box:
+        had, said = ast.literal_eval(box.run(source)["text"])
+        for module in sorted(closed):
+            floor = module.rpartition(".")[0]
+            with pytest.raises(StudentError, match=f"ModuleNotFoundError: .* '{floor}"):
+                box.run(f"import {module}")
+    assert had == sorted(names)
+    assert said == {
+        "it is not to be had in this assignment: write it yourself, or see the first cell"
+    }
+
+
+def test_a_name_that_the_package_lacks_is_an_instructors_mistake(tmp_path):
+    with pytest.raises(LookupError, match="'kl_norm'"):
+        copy_package(tmp_path / "ddpm_tutorial", ["coursework", "kl_norm"])
 
 
 def test_a_flood_on_the_answering_side_is_cut_off(box):

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 from toys import log_normal, nodes_of_normal, number
 
-from ddpm_tutorial.evaluation import frechet_distance
+from ddpm_tutorial import frechet_distance
 
 # An uneven curve in the place of the denoising terms of t = 2..T, and K stretches that do not
 # divide T - 1, so that some t lie in two of them.

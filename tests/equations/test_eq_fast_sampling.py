@@ -5,10 +5,20 @@ import pytest
 import torch
 from toys import number
 
-from ddpm_tutorial import DDPM, GaussianMixture, NoiseSchedule, q_posterior, q_sample
-from ddpm_tutorial.ddpm import Prediction
-from ddpm_tutorial.forward import eps_from_x0, posterior_variance
-from ddpm_tutorial.sampling import ddim_invert, ddim_path, dpm_solver_path
+from ddpm_tutorial import (
+    DDIM,
+    Denoiser,
+    DPMSolver,
+    GaussianMixture,
+    NoiseSchedule,
+    Prediction,
+    ddim_invert,
+    eps_from_x0,
+    posterior_variance,
+    q_posterior,
+    q_sample,
+    walk,
+)
 
 SCHEDULE = NoiseSchedule.cosine(40)
 alpha_bar = SCHEDULE.alpha_bar
@@ -21,27 +31,33 @@ X0 = torch.linspace(-0.9, 0.8, 37).double()
 EPS = torch.linspace(2.1, -1.3, 37).double()
 X_T = q_sample(SCHEDULE, X0, t, EPS)
 START = torch.linspace(-2, 2.1, 8).double()[:, None]
-NOISE = torch.linspace(0.7, -1.9, 8).double()[:, None]
 
 
-def network(x_t, t):
+class Guess(Denoiser):
     """Some guess of the data."""
-    return torch.sin(x_t + t[:, None] / 9)
 
+    schedule = SCHEDULE
+    shape = (1,)
 
-def guess(x_t, t):
-    x0_hat = network(x_t, t)
-    return Prediction(x0_hat, eps_from_x0(SCHEDULE, x_t, t, x0_hat))
+    def __call__(self, x_t, t):
+        x0_hat = torch.sin(x_t + t[:, None] / 9)
+        return Prediction(x0_hat, eps_from_x0(SCHEDULE, x_t, t, x0_hat))
 
 
 def guess_at(x_t, t):
-    return guess(x_t, torch.full((len(x_t),), t))
+    return Guess()(x_t, torch.full((len(x_t),), t))
 
 
-def walk(path, *arguments):
-    """All x_t on the path of a sampler, from START on."""
-    model = DDPM(network, SCHEDULE, predicts="x0", shape=(1,))
-    return [x_t for _, x_t, _ in path(guess, model, START, *arguments)]
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+NOISE = torch.randn(8, 1, generator=seeded(), dtype=torch.float64)
+
+
+def path(sampler, pairs):
+    """All x_t from START on; the noise of the first step, where there is any, is NOISE."""
+    return [x_t for _, x_t, _ in walk(Guess(), START, pairs, sampler, seeded())]
 
 
 def quadrature(function, low, high):
@@ -78,7 +94,7 @@ def test_with_the_posterior_variance_the_family_is_the_posterior(claim):
     claim.equal(of_posterior, variance)
 
 
-@pytest.mark.equation("eq-ddim-step", code=[ddim_path])
+@pytest.mark.equation("eq-ddim-step", code=[DDIM.step, walk])
 def test_one_step_of_ddim(claim):
     eta, t, s = 0.6, 31, 19
     x0_hat, eps_hat, *_ = guess_at(START, t)
@@ -89,14 +105,14 @@ def test_one_step_of_ddim(claim):
         + (1 - alpha_bar[s] - sigma.square()).sqrt() * eps_hat
         + sigma * NOISE
     )
-    claim.equal(walk(ddim_path, [(t, s)], lambda: NOISE, eta)[1], printed)
+    claim.equal(path(DDIM(eta), [(t, s)])[1], printed)
 
 
-@pytest.mark.equation("eq-ddim-euler")
+@pytest.mark.equation("eq-ddim-euler", code=[DDIM.step, walk])
 def test_ddim_is_a_step_of_eulers_method(claim):
     pairs = [(40, 26), (26, 11), (11, 0)]
-    path = walk(ddim_path, pairs, lambda: NOISE, 0.0)
-    for (t, s), x_t, x_s in zip(pairs, path, path[1:], strict=False):
+    stops = path(DDIM(), pairs)
+    for (t, s), x_t, x_s in zip(pairs, stops, stops[1:], strict=False):
         eps_hat = guess_at(x_t, t).eps_hat
         printed = x_t / alpha_bar[t].sqrt() + (r[s] - r[t]) * eps_hat
         claim.equal(x_s / alpha_bar[s].sqrt(), printed)
@@ -112,7 +128,7 @@ def test_the_ode_moves_along_quantiles(claim):
     quantile = (mixture.weights * torch.special.ndtr((y[:, None] - mixture.means) / spread)).sum(1)
     by_y, by_r = torch.autograd.grad(quantile.sum(), (y, noise))
     y = y.detach()
-    x0_hat = mixture.denoise(alpha_bar[t].sqrt()[:, None] * y[:, None], t)[:, 0]
+    x0_hat = mixture(alpha_bar[t].sqrt()[:, None] * y[:, None], t).x0_hat[:, 0]
     printed = (y - x0_hat) / r[t]
     claim.equal(-by_r / by_y, printed)
 
@@ -144,8 +160,8 @@ def test_with_a_constant_guess_the_solution_is_ddim(claim):
     h = (log_snr[s] - log_snr[t]) / 2
     signal = alpha_bar[s].sqrt()
     printed = sigma_bar[s] / sigma_bar[t] * START + signal * (1 - torch.exp(-h)) * x0_hat
-    claim.equal(walk(ddim_path, [(t, s)], lambda: NOISE, 0.0)[1], printed)
-    claim.equal(walk(dpm_solver_path, [(t, s)])[1], printed)
+    claim.equal(path(DDIM(), [(t, s)])[1], printed)
+    claim.equal(path(DPMSolver(), [(t, s)])[1], printed)
 
 
 @pytest.mark.equation("eq-line-integral")
@@ -159,11 +175,11 @@ def test_integral_of_a_straight_line(claim):
     claim.equal(sigma_bar[s] * integral, printed)
 
 
-@pytest.mark.equation("eq-second-order", code=[dpm_solver_path])
+@pytest.mark.equation("eq-second-order", code=[DPMSolver.step, walk])
 def test_steps_of_dpm_solver(claim):
     """The second step; the first has no guess before it, and the last ends at its guess."""
     u, t, s = 40, 31, 19
-    first, x_t, x_s, last = walk(dpm_solver_path, [(u, t), (t, s), (s, 0)])
+    first, x_t, x_s, last = path(DPMSolver(), [(u, t), (t, s), (s, 0)])
     before, x0_hat = guess_at(first, u).x0_hat, guess_at(x_t, t).x0_hat
     h = (log_snr[s] - log_snr[t]) / 2
     h_before = (log_snr[t] - log_snr[u]) / 2
@@ -171,7 +187,7 @@ def test_steps_of_dpm_solver(claim):
     signal = alpha_bar[s].sqrt()
     printed = sigma_bar[s] / sigma_bar[t] * x_t + signal * (1 - torch.exp(-h)) * target
     claim.equal(x_s, printed)
-    claim.equal(x_t, walk(ddim_path, [(u, t)], lambda: NOISE, 0.0)[1])
+    claim.equal(x_t, path(DDIM(), [(u, t)])[1])
     claim.equal(last, guess_at(x_s, s).x0_hat)
 
 
@@ -199,10 +215,9 @@ def test_spherical_interpolation_keeps_the_length(claim):
 @pytest.mark.equation("eq-invert", code=[ddim_invert])
 def test_one_step_up(claim):
     """From s to t on the noise found at s; and from the data, on that found at t = 1."""
-    model = DDPM(network, SCHEDULE, predicts="x0", shape=(1,))
     x_s, s = START, 0
     for t in (10, 20, 30, 40):
         eps_hat = guess_at(x_s, max(s, 1)).eps_hat
         printed = x_s / alpha_bar[s].sqrt() + (r[t] - r[s]) * eps_hat
         x_s, s = alpha_bar[t].sqrt() * printed, t
-    claim.equal(ddim_invert(model, START, 4) / alpha_bar[40].sqrt(), printed)
+    claim.equal(ddim_invert(Guess(), START, 4) / alpha_bar[40].sqrt(), printed)

@@ -5,9 +5,14 @@ import torch
 from scipy import integrate
 from toys import log_normal, number
 
-from ddpm_tutorial import NoiseSchedule, q_marginal, q_sample, q_transition
-from ddpm_tutorial.elbo import prior_term
-from ddpm_tutorial.exact import GaussianMixture
+from ddpm_tutorial import (
+    GaussianMixture,
+    NoiseSchedule,
+    prior_term,
+    q_marginal,
+    q_sample,
+    q_transition,
+)
 
 SCHEDULES = [NoiseSchedule.linear(40), NoiseSchedule.cosine(40), NoiseSchedule.sigmoid(40)]
 STEPS = torch.arange(1, 41)

@@ -6,9 +6,25 @@ import torch
 from torch import nn
 from toys import log_normal, number
 
-from ddpm_tutorial import DDPM, GaussianMixture, NoiseSchedule, kl_normal, q_posterior, q_sample
-from ddpm_tutorial.ddpm import VARIATIONAL_WEIGHT
-from ddpm_tutorial.forward import posterior_variance, v_from_x0_and_eps, x0_from_eps
+from ddpm_tutorial import (
+    DDPM,
+    VARIATIONAL_WEIGHT,
+    X0,
+    Eps,
+    GaussianMixture,
+    LearnedVariance,
+    ModelDenoiser,
+    NoiseSchedule,
+    SquaredError,
+    V,
+    kl_normal,
+    p_reverse,
+    posterior_variance,
+    q_posterior,
+    q_sample,
+    v_from_x0_and_eps,
+    x0_from_eps,
+)
 
 SCHEDULE = NoiseSchedule.cosine(40)
 alpha_bar, beta, snr = SCHEDULE.alpha_bar, SCHEDULE.beta, SCHEDULE.snr
@@ -23,23 +39,28 @@ w = number(1.5)
 
 def answer(x_t, t, label):
     """The best x0_hat for each row, given its label; the null token tells it nothing."""
-    answers = torch.stack([model.denoise(x_t, t) for model in [*CLASSES, ALL]])
+    answers = torch.stack([model(x_t, t).x0_hat for model in [*CLASSES, ALL]])
     return answers[label, torch.arange(len(label))]
 
 
-class Labelled(DDPM):
-    """A model of the mixture that knows its classes."""
+class Network:
+    """A function as a network; it knows the classes of the mixture, unless it takes no label."""
 
-    num_classes = NULL
+    def __init__(self, function, num_classes=NULL):
+        self.function = function
+        self.num_classes = num_classes
+
+    def __call__(self, *arguments):
+        return self.function(*arguments)
 
 
-MODEL = Labelled(answer, SCHEDULE, predicts="x0", shape=(1,))
+MODEL = DDPM(Network(answer), SCHEDULE, "x0", shape=(1,))
 LABEL = torch.arange(39) % 3
 
 
 def eps_given(label):
     """The noise that the model sees in X_T, told the label of each row."""
-    return MODEL.predict(X_T, t, label, clip=False).eps_hat
+    return MODEL.denoiser(label, clip=False)(X_T, t).eps_hat
 
 
 EPS_Y, EPS_NULL = eps_given(LABEL), eps_given(torch.full((39,), NULL))
@@ -75,14 +96,14 @@ def test_two_answers_are_the_slope_of_a_classifier(claim):
     claim.equal(slope(log_classifier), printed)
 
 
-@pytest.mark.equation("eq-guided-score", code=[DDPM._run_network])
+@pytest.mark.equation("eq-guided-score", code=[ModelDenoiser.__call__, ModelDenoiser._run_guided])
 def test_guidance_is_the_score_of_a_tilted_density(claim):
     """Of q(x_t) q(y | x_t)^(1 + w); at w = 0, of q(x_t | y)."""
     printed = -((1 + w) * EPS_Y - w * EPS_NULL) / SIGMA
     claim.equal(slope(lambda x: log_q(x) + (1 + w) * log_classifier(x)), printed)
-    guided = MODEL.predict(X_T, t, LABEL, clip=False, guidance=1.5)
+    guided = MODEL.denoiser(LABEL, guidance=1.5, clip=False)(X_T, t)
     claim.equal(-guided.eps_hat / SIGMA, printed)
-    told = MODEL.predict(X_T, t, LABEL, clip=False)
+    told = MODEL.denoiser(LABEL, clip=False)(X_T, t)
     claim.equal(-told.eps_hat / SIGMA, slope(log_q_given_y))
 
 
@@ -102,8 +123,9 @@ def test_the_combination_is_the_same_in_every_view(claim):
     answers = {"eps": (EPS_Y, EPS_NULL), "x0": (x0_y, x0_null), "v": (v_y, v_null)}
     for view, (told, untold) in answers.items():
         both = torch.cat([told, untold])  # in the order in which guidance asks
-        model = Labelled(lambda x_t, t, label, a=both: a, SCHEDULE, predicts=view, shape=(1,))
-        guided = model.predict(X_T, t, LABEL, clip=False, guidance=1.5)
+        network = Network(lambda x_t, t, label, a=both: a)
+        model = DDPM(network, SCHEDULE, view, shape=(1,))
+        guided = model.denoiser(LABEL, guidance=1.5, clip=False)(X_T, t)
         claim.equal(guided.x0_hat, x0)
 
 
@@ -137,6 +159,8 @@ def test_the_guided_process_ends_narrower_than_the_tilted_data(claim):
 class Free(nn.Module):
     """A network whose output is its weights: (39, 2, 1), a guess and a place on the scale."""
 
+    num_classes = 0
+
     def __init__(self):
         super().__init__()
         values = torch.linspace(-0.9, 0.8, 78).double().view(39, 2, 1)
@@ -148,23 +172,25 @@ class Free(nn.Module):
 
 def learned():
     """A model with a free guess and a free variance at each t, and its place on the scale."""
-    model = DDPM(Free(), SCHEDULE, predicts="x0", variance="learned", shape=(1, 1))
+    model = DDPM(Free(), SCHEDULE, "x0", "learned", shape=(1, 1))
     return model, (model.network.output[:, 1] + 1) / 2
 
 
-@pytest.mark.equation("eq-learned-variance", code=[DDPM._run_network])
+@pytest.mark.equation(
+    "eq-learned-variance", code=[LearnedVariance.fraction, LearnedVariance.log_variance]
+)
 def test_the_learned_variance_lies_between_on_a_log_scale(claim):
     model, nu = learned()
     small, large = posterior_variance(SCHEDULE, t)[:, None], beta[t][:, None]
     printed = nu * large.log() + (1 - nu) * small.log()
     claim.equal((large**nu * small ** (1 - nu)).log().detach(), printed.detach())
-    mean, log_variance = model.p_reverse(X_T[:, None], t, clip=False)
+    mean, log_variance = p_reverse(model.denoiser(clip=False), X_T[:, None], t)
     claim.equal(log_variance[:, 0].detach(), printed.detach())
     x0_hat = model.network.output[:, :1]
     claim.equal(mean.detach(), q_posterior(SCHEDULE, x0_hat, X_T[:, None], t)[0].detach())
 
 
-@pytest.mark.equation("eq-variance-gradient")
+@pytest.mark.equation("eq-variance-gradient", code=[SquaredError.loss])
 def test_what_moves_the_learned_variance(claim):
     """The slope of the divergence, by torch; and of the package's loss, which must agree.
 
@@ -176,7 +202,7 @@ def test_what_moves_the_learned_variance(claim):
     x_t = q_sample(SCHEDULE, x0, t, eps)
     small, large = posterior_variance(SCHEDULE, t)[:, None], beta[t][:, None]
     mean_tilde, _ = q_posterior(SCHEDULE, x0, x_t, t)
-    mean, log_variance = model.p_reverse(x_t, t, clip=False)
+    mean, log_variance = p_reverse(model.denoiser(clip=False), x_t, t)
     mean_tilde, mean, variance = mean_tilde[:, 0], mean[:, 0], log_variance[:, 0].exp()
     printed = torch.log(large / small) / 2 * (1 - (small + (mean_tilde - mean) ** 2) / variance)
     kl = kl_normal(mean_tilde, small.log(), mean, nu * large.log() + (1 - nu) * small.log())
@@ -191,7 +217,10 @@ def test_what_moves_the_learned_variance(claim):
     claim.equal(of_output[:, 0], 2 * (guess - x0[:, 0]))
 
 
-@pytest.mark.equation("eq-min-snr", code=[DDPM._min_snr_weight])
+@pytest.mark.equation(
+    "eq-min-snr",
+    code=[SquaredError.loss, Eps.error_of_x0, X0.error_of_x0, V.error_of_x0],
+)
 def test_min_snr_is_one_loss_in_three_views(claim):
     gamma = 5.0
     x0, x0_hat = torch.linspace(-0.9, 0.8, 39).double(), torch.linspace(0.7, -0.4, 39).double()
@@ -206,6 +235,6 @@ def test_min_snr_is_one_loss_in_three_views(claim):
     printed = torch.clamp(snr[t], max=gamma) / (snr[t] + 1) * (v - v_hat) ** 2
     claim.equal(left, printed)
     for view, output in [("eps", eps_hat), ("x0", x0_hat), ("v", v_hat)]:
-        network = lambda x_t, t, answer=output[:, None]: answer  # noqa: E731
-        model = DDPM(network, SCHEDULE, predicts=view, shape=(1,), min_snr=gamma)
+        network = Network(lambda x_t, t, answer=output[:, None]: answer, num_classes=0)
+        model = DDPM(network, SCHEDULE, view, shape=(1,), min_snr=gamma)
         claim.equal(model(x0[:, None], t, eps[:, None]).total, left)

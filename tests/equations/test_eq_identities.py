@@ -7,7 +7,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 from toys import log_normal, nodes_of_normal, number
 
-from ddpm_tutorial.gaussian import normal_entropy, normal_log_prob
+from ddpm_tutorial import normal_entropy, normal_log_prob
 
 X = torch.linspace(-2, 3, 11).double()
 

@@ -5,10 +5,13 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from toys import log_normal, number
 
-from ddpm_tutorial import NoiseSchedule, kl_normal, q_posterior, q_sample
-from ddpm_tutorial.forward import (
+from ddpm_tutorial import (
+    NoiseSchedule,
     eps_from_x0,
+    kl_normal,
     posterior_variance,
+    q_posterior,
+    q_sample,
     v_from_x0_and_eps,
     x0_from_eps,
     x0_from_v,

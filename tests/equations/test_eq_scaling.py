@@ -7,15 +7,20 @@ from torch.nn.functional import avg_pool2d
 from torch.utils.flop_counter import FlopCounterMode
 from toys import number
 
-from ddpm_tutorial import DDPMConfig, NoiseSchedule, UNet, UNetConfig, sample
-from ddpm_tutorial.cost import (
+from ddpm_tutorial import (
+    DDPMConfig,
+    NoiseSchedule,
+    ResidualBlock,
+    SelfAttention,
+    UNet,
+    UNetConfig,
     attention_activations,
     attention_flops,
     block_activations,
     conv_flops,
+    sample,
     unet_cost,
 )
-from ddpm_tutorial.unet import ResidualBlock, SelfAttention
 
 # Distinct sizes, so that no two can be taken for one another.
 n, k, inputs, outputs, C, heads = (number(value) for value in (35, 3, 4, 6, 48, 2))
@@ -73,9 +78,9 @@ def test_arithmetic_of_a_backward_pass(claim):
 
 @pytest.mark.equation("eq-flop-sampling")
 def test_arithmetic_of_sampling(claim):
-    config = DDPMConfig(T=20, unet=UNetConfig(channels=(8, 16), blocks=1))
+    config = DDPMConfig(T=20, network=UNetConfig(channels=(8, 16), blocks=1))
     model, S, N = config.build().eval(), number(4), number(3)
-    F = number(unet_cost(config.unet).forward)
+    F = number(unet_cost(config.network).forward)
     printed = S * N * F
     generator = torch.Generator().manual_seed(0)
     claim.equal(counted(lambda: sample(model, 3, "ddim", 4, generator=generator)), printed)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from ddpm_tutorial import NoiseSchedule
-from ddpm_tutorial.gaussian import normal_log_prob
+from ddpm_tutorial import Denoiser, NoiseSchedule, Prediction, normal_log_prob
 
 
 def number(value: float) -> Tensor:
@@ -43,11 +42,11 @@ class Step:
 
 
 @dataclass
-class Chain:
+class Chain(Denoiser):
     """p from x_T down to x_0 and q from x_0 up to x_T, in normal steps.
 
     `p[t]` is p(x_{t-1} | x_t) and `q[t]` is q(x_t | x_{t-1}), for t = 1..T; entry 0 is empty.
-    x_T is N(prior_mean, prior_variance) under p. With it comes what the package asks of a model.
+    x_T is N(prior_mean, prior_variance) under p. With it comes what the package asks of a denoiser.
     """
 
     p: list[Step | None]
@@ -130,9 +129,16 @@ class Chain:
         latents = torch.cat([encoder.mean + reach, encoder.mean - reach])
         return torch.cat([x0.expand(len(latents), 1), latents], dim=1)
 
-    # What the package asks of a model; rows are examples of one entry, (B, 1).
+    # What the package asks of a denoiser; rows are examples of one entry, (B, 1).
 
-    def p_reverse(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (1,)
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
+        return Prediction(x_t, x_t)  # the steps are given: they need no guess
+
+    def reverse_given(
+        self, prediction: Prediction, x_t: Tensor, t: Tensor, s: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         step = self.p[int(t[0])]
         return step.slope * x_t + step.shift, number(step.variance).log().expand(x_t.shape)
 
@@ -142,6 +148,9 @@ class Chain:
 
     def decoder_log_prob(self, x0: Tensor, x_1: Tensor) -> Tensor:
         return self.p[1].log_prob(x0, x_1)[:, 0]
+
+    def check_data(self, x0: Tensor) -> None:
+        pass  # any number has a density
 
 
 def learned_chain() -> Chain:
