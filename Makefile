@@ -1,13 +1,21 @@
 .DEFAULT_GOAL := help
-.PHONY: help book test test-coursework notebooks equations assignments demo lint bench clean
+.PHONY: help experiments tools book test test-coursework notebooks equations assignments demo lint \
+	bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 NOTEBOOKS := $(wildcard book/*.ipynb)
+FIRST_LINES := awk 'FNR == 1 {gsub(/"""/, ""); printf "%-30s  %s\n", FILENAME, $$0}'
 
 help:  ## List what make can do.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+experiments:  ## List the programs that measure the figures of the book, one for each results file.
+	@$(FIRST_LINES) experiments/[a-z]*.py
+
+tools:  ## List the programs that make or check the rest.
+	@$(FIRST_LINES) tools/*.py
 
 # Installed anew whenever the dependencies change.
 $(READY): pyproject.toml
@@ -23,15 +31,15 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest
-	$(BIN)/python scripts/perturb_equations.py
-	$(BIN)/python scripts/grade_variants.py
+	$(BIN)/python tools/perturb_equations.py
+	$(BIN)/python tools/grade_variants.py
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
 	$(BIN)/python -m pytest tests/coursework/whole_course.py
 
 assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
-	$(BIN)/python scripts/make_assignments.py
+	$(BIN)/python tools/make_assignments.py
 
 notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
@@ -42,7 +50,7 @@ notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 
 equations: $(READY)  ## Measure the checks of the equations anew and write the page that lists them.
 	$(BIN)/python -m pytest -q tests/equations --measure
-	$(BIN)/python scripts/write_equations_page.py
+	$(BIN)/python tools/write_equations_page.py
 
 demo: $(READY)  ## Train for five minutes, then draw 100 digits.
 	mkdir -p runs

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ddpm_tutorial import DDPMConfig
-from ddpm_tutorial.training import update_ema
+from ddpm_tutorial import DDPMConfig, update_ema
 
 BATCH, STEPS = 32, 50
 LEARNING_RATE, WARMUP, EMA_DECAY = 1e-3, 100, 0.999

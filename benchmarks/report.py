@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ddpm_tutorial.checkpoint import PRETRAINED as MODELS
-from ddpm_tutorial.files import write_atomically
+from ddpm_tutorial import PRETRAINED as MODELS
+from ddpm_tutorial import write_atomically
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

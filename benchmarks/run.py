@@ -24,14 +24,22 @@ from report import main as write_report
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ddpm_tutorial import DDPMConfig, TrainingConfig, load_mnist, sample, train
-from ddpm_tutorial.checkpoint import load_classifier
-from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.data import from_bytes, to_bytes
-from ddpm_tutorial.evaluation import frechet_distance
-from ddpm_tutorial.files import write_atomically
+from ddpm_tutorial import (
+    SAMPLERS,
+    DDPMConfig,
+    TrainingConfig,
+    classify,
+    frechet_distance,
+    from_bytes,
+    load_classifier,
+    load_mnist,
+    make_accelerator,
+    sample,
+    to_bytes,
+    train,
+    write_atomically,
+)
 from ddpm_tutorial.machine import describe_machine
-from ddpm_tutorial.training import make_accelerator
 
 RESULTS = Path(__file__).parent / "results.json"
 ROUNDS = 5  # contenders take turns, so that a slow minute of the machine hits all of them
@@ -146,7 +154,7 @@ def measure_overhead(train_images, unseen, accelerator, keep) -> None:
     def sampler(name: str) -> Callable[[], object]:
         def run() -> None:
             with accelerator.autocast():
-                sample(model, DRAW, name, few)  # type: ignore[arg-type]
+                sample(model, DRAW, name, few)
 
         return run
 
@@ -159,7 +167,7 @@ def measure_overhead(train_images, unseen, accelerator, keep) -> None:
     step = statistics.median(full / seconds for full, seconds in pairs) - 1
     model.eval()
     of_samplers = {}
-    for name in ("ddpm", "ddim", "dpm++"):
+    for name in SAMPLERS:
         runs = [
             (_seconds(sampler(name), 1), _seconds(bare_calls, 1))
             for _ in tqdm(range(2 * ROUNDS), unit="round", desc=f"overhead of {name}")

@@ -1,6 +1,6 @@
 """A link from every numbered equation of the book to its check, on the page of checked equations.
 
-The page is book/equations.md; scripts/write_equations_page.py writes it.
+The page is book/equations.md; tools/write_equations_page.py writes it.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Train six small models that differ in one choice each, and measure them alike.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python scripts/compare_variants.py
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/variants.py
 
 What is predicted (noise, data or v), the schedule (linear or cosine), the weight of the loss
 (min-SNR or none) and the variance (small or learned) vary. The network but for its last layer, the
@@ -21,25 +21,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from results import RESULTS, write_results
-from torch import Tensor, nn
+from _results import RESULTS, complete_mnist, name_of_precision, write_results
+from torch import Tensor
 from tqdm import tqdm
 
 from ddpm_tutorial import (
     DDPM,
+    Ancestral,
     DDPMConfig,
+    LargeVariance,
+    LearnedVariance,
+    Sampler,
+    SmallVariance,
     TrainingConfig,
     UNetConfig,
+    classify,
+    filled_like,
+    frechet_distance,
+    load_classifier,
     load_mnist,
+    load_model,
+    make_accelerator,
+    measure_bound,
     q_sample,
     sample,
+    save_model,
     train,
 )
-from ddpm_tutorial.checkpoint import load_classifier, load_model, save_model
-from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.evaluation import frechet_distance, measure_bound
 from ddpm_tutorial.plotting import save_sheet
-from ddpm_tutorial.training import make_accelerator
 
 SEED = 0
 STEPS, BATCH = 800, 32
@@ -49,28 +58,26 @@ FEW = (10, 20, 50)  # ancestral steps
 PLACES = (2, 5, 10, 20, 50, 100, 200, 400, 700, 950)  # t at which the variance is looked at
 SHOWN = 12  # samples in a row of the sheet
 SMALL = UNetConfig(channels=(32, 64))
-LEARNED = dataclasses.replace(SMALL, learned_variance=True)
 VARIANTS = {
-    "v, cosine": DDPMConfig("cosine", predicts="v", unet=SMALL),
-    "v, cosine, learned variance": DDPMConfig("cosine", predicts="v", unet=LEARNED),
-    "v, cosine, min-SNR": DDPMConfig("cosine", predicts="v", unet=SMALL, min_snr=5.0),
-    "x0, cosine": DDPMConfig("cosine", predicts="x0", unet=SMALL),
-    "eps, cosine": DDPMConfig("cosine", predicts="eps", unet=SMALL),
-    "eps, linear": DDPMConfig("linear", predicts="eps", unet=SMALL),
+    "v, cosine": DDPMConfig("cosine", network=SMALL),
+    "v, cosine, learned variance": DDPMConfig("cosine", reverse_variance="learned", network=SMALL),
+    "v, cosine, min-SNR": DDPMConfig("cosine", network=SMALL, min_snr=5.0),
+    "x0, cosine": DDPMConfig("cosine", parameterisation="x0", network=SMALL),
+    "eps, cosine": DDPMConfig("cosine", parameterisation="eps", network=SMALL),
+    "eps, linear": DDPMConfig("linear", parameterisation="eps", network=SMALL),
 }
 
 
-class MeanOnly(nn.Module):
-    """A network with a learned variance, without that half of its output."""
+class SmallInstead(SmallVariance):
+    """For a network with an output for its variance, which is not looked at."""
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+    outputs = LearnedVariance.outputs
 
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Maps x_t (B, C, H, W) and t (B,) to the first C channels."""
-        output: Tensor = self.network(x_t, t)
-        return output.chunk(2, dim=1)[0]
+
+class LargeInstead(LargeVariance):
+    """Likewise."""
+
+    outputs = LearnedVariance.outputs
 
 
 class Measure:
@@ -78,7 +85,7 @@ class Measure:
 
     def __init__(self) -> None:
         order = torch.Generator().manual_seed(SEED)
-        train_images, test_images = load_mnist("train").images, load_mnist("test").images
+        train_images, test_images = (digits.images for digits in complete_mnist())
         self.images = test_images[torch.randperm(len(test_images), generator=order)[:IMAGES]]
         drawn = train_images[torch.randperm(len(train_images), generator=order)[:SAMPLES]]
         self.classifier = load_classifier()
@@ -99,22 +106,22 @@ class Measure:
         found: dict[str, list[float]] = {"t": [], "low": [], "median": [], "high": []}
         for step in PLACES:
             generator = torch.Generator().manual_seed(SEED)
-            t = torch.full((len(self.images),), step)
+            t = filled_like(self.images, step)
             eps = torch.randn(self.images.shape, generator=generator)
             with torch.no_grad():
                 x_t = q_sample(model.schedule, self.images, t, eps)
-                fraction = model.predict(x_t, t).variance_fraction
+                fraction = LearnedVariance().fraction(model.denoiser()(x_t, t))
             found["t"].append(step)
             for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
                 found[name].append(float(np.quantile(fraction.numpy(), share)))
         return found
 
 
-def draw(model: DDPM, sampler: str, steps: int, variance: str | None = None) -> Tensor:
+def draw(model: DDPM, sampler: str | Sampler, steps: int) -> Tensor:
     """Samples from the same starting noise for each model."""
     generator = torch.Generator().manual_seed(SEED)
     with make_accelerator().autocast():
-        return sample(model, SAMPLES, sampler, steps, generator=generator, variance=variance)
+        return sample(model, SAMPLES, sampler, steps, generator)
 
 
 def trained(config: DDPMConfig, path: Path, name: str) -> DDPM:
@@ -134,16 +141,16 @@ def measured(model: DDPM, measure: Measure) -> tuple[dict, Tensor]:
     """The figures of one model, and some of its samples."""
     images = draw(model, "ddim", SAMPLING_STEPS)
     figures = {"bound": measure.bound(model), "fid": measure.fid(images)}
-    if model.variance == "learned":
+    if model.reverse_variance.name == "learned":
         figures["few_steps"] = {
-            variance or "learned": [measure.fid(draw(model, "ddpm", k, variance)) for k in FEW]
-            for variance in ("small", "large", None)
+            variance: [measure.fid(draw(model, Ancestral(variance), k)) for k in FEW]
+            for variance in ("small", "large", "learned")
         }
         figures["bound_with"] = {
-            variance: measure.bound(
-                DDPM(MeanOnly(model.network), model.schedule, model.predicts, variance)
+            variance.name: measure.bound(
+                DDPM(model.network, model.schedule, model.parameterisation, variance)
             )
-            for variance in ("small", "large")
+            for variance in (SmallInstead(), LargeInstead())
         }
         figures["place"] = measure.place(model)
     return figures, images[:SHOWN]
@@ -180,7 +187,7 @@ def main() -> None:
             path.write_text(json.dumps({"seconds": seconds, "figures": found}), encoding="utf-8")
         figures["models"][name] = json.loads(path.read_text(encoding="utf-8"))["figures"]
         rows.append(torch.load(work / f"{index}.pt", weights_only=True))
-        precision = f"{make_accelerator().mixed_precision}; the bound in float32"
+        precision = f"{name_of_precision(make_accelerator())}; the bound in float32"
         write_results("variants", figures, seed=SEED, started=started, precision=precision)
         save_sheet(RESULTS / "variants.png", torch.cat(rows), zoom=1, columns=SHOWN)
 

@@ -1,49 +1,66 @@
 """The faults of the chapter on common mistakes: each puts one wrong line in place of a right one.
 
-The file is read from top to bottom. First come the right lines of training and of sampling, as
-functions with names; then the faults, each a small function that takes the place of one of them,
-or that computes both sides by itself; then the list, with the two lines as text. A `right` line
-whose `source` is named stands there in the package. `make_mistakes.py` runs them all.
+The file is read from top to bottom. First come the right lines of training, as functions with
+names; then the faults, each a small function that takes the place of one of them, a sampler, a walk
+or a model that takes the place of the package's own, or a function that computes both sides by
+itself; then the list, with the two lines as text. A `right` line whose `source` is named stands
+there in the package. `mistakes.py` runs them all.
 """
 
 import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddpm_tutorial import (
+    DDIM,
     DDPM,
+    Ancestral,
+    Denoiser,
+    DigitClassifier,
+    ElboTerms,
     GaussianMixture,
+    Here,
+    ModelDenoiser,
     NoiseSchedule,
+    Pairs,
+    Prediction,
+    SamplePath,
+    Sampler,
+    V,
+    classify,
     elbo_terms,
+    eps_from_x0,
+    filled_like,
+    frechet_distance,
+    from_bytes,
     kl_normal,
     load_bundled,
+    load_classifier,
     load_pretrained,
-)
-from ddpm_tutorial import discretized_normal_log_prob as log_prob_of_bins
-from ddpm_tutorial.checkpoint import load_classifier
-from ddpm_tutorial.classifier import DigitClassifier, classify
-from ddpm_tutorial.data import from_bytes, to_bytes
-from ddpm_tutorial.ddpm import Prediction, log_posterior_variance
-from ddpm_tutorial.elbo import ElboTerms, denoising_term, prior_term, to_bits_per_dim
-from ddpm_tutorial.evaluation import frechet_distance
-from ddpm_tutorial.forward import (
-    eps_from_x0,
+    log_posterior_variance,
     match,
+    measure_bound,
+    p_reverse,
     posterior_variance,
+    prior_term,
     q_marginal,
     q_sample,
-    v_from_x0_and_eps,
-    x0_from_v,
+    sample,
+    standard_normal,
+    step_features,
+    to_bits_per_dim,
+    to_bytes,
+    uniform_integers,
+    update_ema,
 )
-from ddpm_tutorial.schedule import timestep_pairs
-from ddpm_tutorial.training import uniform_integers, update_ema
-from ddpm_tutorial.unet import step_features
+from ddpm_tutorial import discretized_normal_log_prob as log_prob_of_bins
 
 MISSING = "(this line is missing)"
 
@@ -52,9 +69,10 @@ MISSING = "(this line is missing)"
 class Fault:
     """One wrong line.
 
-    `place` says which right function `code` takes the place of, or "figures" where `code` takes no
-    argument and returns the figures of both lines. `source` is the module of the package in which
-    the right line stands; None where it stands in the reader's own code.
+    `place` says what `code` takes the place of: a right function by its name, the "walk", or the
+    "sampler"; "model" where `code` makes the wrong model of a right one, and "figures" where it
+    takes no argument and returns the figures of both lines. `source` is the file of the package in
+    which the right line stands, without its ending; None where it stands in the reader's own code.
     """
 
     name: str
@@ -87,36 +105,6 @@ def make_noisy(schedule: NoiseSchedule, x0: Tensor, t: Tensor, eps: Tensor) -> T
 
 def choose_untold(dropped: Tensor, label_dropout: float) -> Tensor:
     return dropped < label_dropout
-
-
-# The right lines of sampling ----------------------------------------------------------------------
-
-
-def keep(model: DDPM) -> DDPM:
-    return model
-
-
-def choose_pairs(T: int, steps: int) -> list[tuple[int, int]]:
-    return timestep_pairs(T, steps)
-
-
-def predict(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
-    return model.predict(x_t, t)
-
-
-def choose_sigma(model: DDPM, at_t: Tensor, at_s: Tensor, eta: float) -> Tensor:
-    sigma = eta * posterior_variance(model.schedule, at_t, at_s).sqrt()
-    return sigma
-
-
-def choose_direction(alpha_bar_s: Tensor, sigma: Tensor) -> Tensor:
-    direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0).sqrt()
-    return direction
-
-
-def step_down(mean: Tensor, log_variance: Tensor, noise: Callable[[], Tensor], s: int) -> Tensor:
-    x_t = mean + torch.exp(0.5 * log_variance) * noise() if s > 0 else mean
-    return x_t
 
 
 # Faults in the data -------------------------------------------------------------------------------
@@ -175,42 +163,45 @@ def label_mask_inverted() -> dict[str, Any]:
     return figures
 
 
+class TenClasses(nn.Module):
+    """A network for numbers of ten classes."""
+
+    num_classes = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Linear(44, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(128, 1))
+
+    def forward(self, x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        """Maps x_t (B, 1), t and label (B,) to (B, 1)."""
+        told = F.one_hot(label, self.num_classes + 1).float()
+        return self.layers(torch.cat([x_t, step_features(t, 32), told], dim=1))
+
+
 def train_ten_classes(choose: Callable[[Tensor, float], Tensor]) -> tuple[float, float]:
     """The loss at the end, and how many samples fall into the class that was asked for."""
-    schedule, generator = NoiseSchedule.cosine(1000), seeded(0)
-    centres = torch.linspace(-0.9, 0.9, 10)
+    generator, centres = seeded(0), torch.linspace(-0.9, 0.9, 10)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        layers = [torch.nn.Linear(44, 128), torch.nn.SiLU(), torch.nn.Linear(128, 128)]
-        network = torch.nn.Sequential(*layers, torch.nn.SiLU(), torch.nn.Linear(128, 1))
-
-    def output(x_t: Tensor, t: Tensor, label: Tensor) -> Tensor:
-        told = F.one_hot(label, 11).float()
-        return network(torch.cat([x_t, step_features(t, 32), told], dim=1))
-
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+        model = DDPM(TenClasses(), NoiseSchedule.cosine(1000), shape=(1,))
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     losses = []
     for _ in range(1000):
         label = torch.randint(10, (128,), generator=generator)
         x0 = centres[label][:, None] + 0.03 * torch.randn(128, 1, generator=generator)
-        t = draw_t(schedule.T, 128, generator)
+        t = draw_t(model.schedule.T, 128, generator)
         eps = draw_noise((128, 1), generator)
         untold = choose(torch.rand(128, generator=generator), 0.1)
-        label = torch.where(untold, 10, label)
-        v_hat = output(q_sample(schedule, x0, t, eps), t, label)
-        loss = (v_hat - v_from_x0_and_eps(schedule, t, x0, eps)).square().mean()
+        loss = model(x0, t, eps, torch.where(untold, 10, label)).total.mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     label = torch.arange(1000) % 10
-    x_t = torch.randn(1000, 1, generator=generator)
-    for t, s in timestep_pairs(1000, 50):
-        at_t, at_s = torch.full((1000,), t), torch.full((1000,), s)
-        with torch.no_grad():
-            x0_hat = x0_from_v(schedule, x_t, at_t, output(x_t, at_t, label))
-        x_t = q_sample(schedule, x0_hat, at_s, eps_from_x0(schedule, x_t, at_t, x0_hat))
-    nearest = (x_t - centres).abs().argmin(1)
+    denoiser = model.denoiser(label, clip=False)
+    x_0 = sample(denoiser, 1000, "ddim", 50, generator, batch_size=1000)
+    nearest = (x_0 - centres).abs().argmin(1)
     return sum(losses[-100:]) / 100, float((nearest == label).double().mean())
 
 
@@ -262,7 +253,7 @@ def linear_at_another_T(model: DDPM, right: bool = False) -> DDPM:
     own = (model.schedule.alpha_bar[1:] - schedule.alpha_bar[:, None]).abs().argmin(1) + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # DDPM says what is wrong
-        return DDPM(lambda x_t, t: model.network(x_t, own[t]), schedule)
+        return DDPM(unlabelled(lambda x_t, t: model.network(x_t, own[t])), schedule)
 
 
 def cosine_unclipped() -> dict[str, Any]:
@@ -297,33 +288,68 @@ def float32_product() -> dict[str, Any]:
 # Faults in sampling -------------------------------------------------------------------------------
 
 
-def step_off_by_one(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
-    told = DDPM(lambda x_t, t: model.network(x_t, t - 1), model.schedule)
-    return told.predict(x_t, t)
+def step_off_by_one(model: DDPM) -> DDPM:
+    return DDPM(unlabelled(lambda x_t, t: model.network(x_t, t - 1)), model.schedule)
 
 
+@torch.no_grad()
 def noise_at_last_step(
-    mean: Tensor, log_variance: Tensor, noise: Callable[[], Tensor], s: int
-) -> Tensor:
-    x_t = mean + torch.exp(0.5 * log_variance) * noise()
-    return x_t
+    denoiser: Denoiser,
+    x_T: Tensor,
+    pairs: Pairs,
+    sampler: Sampler,
+    generator: torch.Generator | None = None,
+) -> SamplePath:
+    """As `walk`, with the sampler's own step to s = 0 too: ancestral sampling adds noise there."""
+    x_t = x_T
+    for t, s in pairs:
+        at_t = filled_like(x_t, t)
+        here = Here(x_t, at_t, denoiser(x_t, at_t))
+        yield t, x_t, here.seen.x0_hat
+        noise = partial(standard_normal, x_t.shape, x_t, generator)
+        x_t = sampler.step(denoiser, here, filled_like(x_t, s), noise)
+    yield 0, x_t, x_t
 
 
-def beta_for_root_beta(
-    mean: Tensor, log_variance: Tensor, noise: Callable[[], Tensor], s: int
-) -> Tensor:
-    x_t = mean + torch.exp(log_variance) * noise() if s > 0 else mean
-    return x_t
+class BetaForRootBeta(Ancestral):
+    """Takes the variance of the noise for its standard deviation."""
+
+    def step(
+        self, denoiser: Denoiser, here: Here, s: Tensor, noise: Callable[[], Tensor]
+    ) -> Tensor:
+        """As `Ancestral`, but for the last line."""
+        mean, log_variance = denoiser.reverse_given(here.seen, here.x_t, here.t, s)
+        return mean + torch.exp(log_variance) * noise()
 
 
-def eta_under_the_root(model: DDPM, at_t: Tensor, at_s: Tensor, eta: float) -> Tensor:
-    sigma = (eta * posterior_variance(model.schedule, at_t, at_s)).sqrt()
-    return sigma
+class EtaUnderTheRoot(DDIM):
+    """Multiplies the variance of the noise by eta, not its standard deviation."""
+
+    def step(
+        self, denoiser: Denoiser, here: Here, s: Tensor, noise: Callable[[], Tensor]
+    ) -> Tensor:
+        """As `DDIM`, but for the line of sigma."""
+        x_t, t, (x0_hat, eps_hat, *_), _ = here
+        alpha_bar_s = denoiser.schedule.alpha_bar_at(s)
+        sigma = (self.eta * posterior_variance(denoiser.schedule, t, s)).sqrt()
+        direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0).sqrt()
+        x_s = match(alpha_bar_s.sqrt(), x_t) * x0_hat + match(direction, x_t) * eps_hat
+        return x_s + match(sigma, x_t) * noise()
 
 
-def clip_without_eps(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
-    x0_hat, eps_hat, fraction, *_ = model.predict(x_t, t, clip=False)
-    return Prediction(x0_hat.clamp(-1, 1), eps_hat, fraction)
+class ClipWithoutEps(V):
+    """Clips what it reads as the data, and not what it reads as the noise."""
+
+    def read(
+        self, schedule: NoiseSchedule, output: Tensor, x_t: Tensor, t: Tensor, clip: bool = True
+    ) -> Prediction:
+        """Always clips."""
+        x0_hat, eps_hat, *_ = super().read(schedule, output, x_t, t, clip=False)
+        return Prediction(x0_hat.clamp(-1, 1), eps_hat)
+
+
+def clip_without_eps(model: DDPM) -> DDPM:
+    return DDPM(model.network, model.schedule, ClipWithoutEps())
 
 
 def sequence_skips_T(T: int, steps: int) -> list[tuple[int, int]]:
@@ -337,29 +363,45 @@ def sequence_stops_short(T: int, steps: int) -> list[tuple[int, int]]:
 
 
 def dropout_while_sampling(model: DDPM) -> DDPM:
+    """In training mode, whoever calls its `eval`: as if no line did."""
+    model.eval = lambda: model
     return model.train()
+
+
+class Guided(GaussianMixture):
+    """The best guess for numbers of one class, guided away from that for two classes."""
+
+    guidance = 2.0
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
+        """Guided at each call."""
+        two_classes = GaussianMixture(self.schedule, [0.5, 0.5], [-0.6, 0.6], [0.04, 0.04])
+        x0_hat = self.guide(super().__call__(x_t, t).x0_hat, two_classes(x_t, t).x0_hat)
+        return Prediction(x0_hat, eps_from_x0(self.schedule, x_t, t, x0_hat))
+
+    def guide(self, output: Tensor, output_untold: Tensor) -> Tensor:
+        """The right line."""
+        output = output + self.guidance * (output - output_untold)
+        return output
+
+
+class GuidedTheWrongWay(Guided):
+    """Guided towards the guess for two classes, and beyond."""
+
+    def guide(self, output: Tensor, output_untold: Tensor) -> Tensor:
+        """The wrong line."""
+        output = output + self.guidance * (output_untold - output)
+        return output
 
 
 def guidance_sign() -> dict[str, Any]:
     """Guidance on numbers from two classes, where the best guesses are known exactly."""
-    schedule = NoiseSchedule.cosine(1000)
-    one_class = GaussianMixture(schedule, [1.0], [0.6], [0.04])
-    both_classes = GaussianMixture(schedule, [0.5, 0.5], [-0.6, 0.6], [0.04, 0.04])
     figures = {}
-    for line in ("right", "wrong"):
-        x_t = torch.randn(2000, 1, generator=seeded(0), dtype=torch.float64)
-        for t, s in timestep_pairs(1000, 50):
-            at_t, at_s = torch.full((2000,), t), torch.full((2000,), s)
-            output, untold = one_class.denoise(x_t, at_t), both_classes.denoise(x_t, at_t)
-            guidance = 2.0
-            if line == "right":
-                output = output + guidance * (output - untold)
-            else:
-                output = output + guidance * (untold - output)
-            eps_hat = eps_from_x0(schedule, x_t, at_t, output)
-            x_t = q_sample(schedule, output, at_s, eps_hat)
-        figures[f"{line}_in_class"] = float((x_t > 0).double().mean())
-        figures[f"{line}_mean"] = float(x_t.mean())
+    for line, kind in (("right", Guided), ("wrong", GuidedTheWrongWay)):
+        one_class = kind(NoiseSchedule.cosine(1000), [1.0], [0.6], [0.04])
+        x_0 = sample(one_class, 2000, "ddim", 50, seeded(0), batch_size=2000)
+        figures[f"{line}_in_class"] = float((x_0 > 0).double().mean())
+        figures[f"{line}_mean"] = float(x_0.mean())
     return figures
 
 
@@ -385,13 +427,12 @@ def no_grad_leaks() -> dict[str, Any]:
 
 
 def variance_for_log_variance() -> dict[str, Any]:
-    model, x0 = load_pretrained(), load_bundled("test").images[:100]
-    T = torch.full((len(x0),), model.schedule.T)
-    mean, variance = q_marginal(model.schedule, x0, T)
-    wrong = kl_normal(mean, variance, *model.prior(x0)).flatten(1).sum(1)
+    denoiser, x0 = load_pretrained().denoiser(), load_bundled("test").images[:100]
+    mean, variance = q_marginal(denoiser.schedule, x0, filled_like(x0, denoiser.schedule.T))
+    wrong = kl_normal(mean, variance, *denoiser.prior(x0)).flatten(1).sum(1)
     return {
         "wrong": float(to_bits_per_dim(wrong, 784).mean()),
-        "right": float(to_bits_per_dim(prior_term(model, x0), 784).mean()),
+        "right": float(to_bits_per_dim(prior_term(denoiser, x0), 784).mean()),
     }
 
 
@@ -414,7 +455,7 @@ def bound_by_mean(self: ElboTerms) -> Tensor:
 
 def mean_over_t() -> dict[str, Any]:
     model, x0 = load_pretrained(), load_bundled("test").images[:2]
-    terms = elbo_terms(model, x0, torch.Generator().manual_seed(0))
+    terms = elbo_terms(model, x0, seeded(0))
     wrong = bound_by_mean(terms)
     return {
         "wrong": float(to_bits_per_dim(-wrong, 784).mean()),
@@ -438,10 +479,10 @@ def floored_log_prob(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 def decoder_floor() -> dict[str, Any]:
     """The reconstruction term, right and floored, of the shipped model and of a bad one."""
     model, x0 = load_pretrained(), load_bundled("test").images[:100]
-    t = torch.ones(len(x0), dtype=torch.int64)
+    t = filled_like(x0, 1)
     x_1 = q_sample(model.schedule, x0, t, torch.randn(x0.shape, generator=seeded(0)))
     with torch.no_grad():
-        mean, log_variance = model.p_reverse(x_1, t)
+        mean, log_variance = p_reverse(model.denoiser(), x_1, t)
     figures = {}
     for name, shift in (("shipped", 0.0), ("ten_levels_off", 10 / 127.5)):
         moved = (mean + shift).clamp(-1, 1)
@@ -451,15 +492,23 @@ def decoder_floor() -> dict[str, Any]:
     return figures
 
 
+class Unchecked(ModelDenoiser):
+    """A denoiser whose bound is measured on whatever it is given."""
+
+    def check_data(self, x0: Tensor) -> None:
+        """Without the line that looks at the levels."""
+
+
 def decoder_on_resized() -> dict[str, Any]:
     """The bound of digits, and of the same digits scaled down and up again."""
-    model, x0 = load_pretrained(), load_bundled("test").images[:40]
+    x0 = load_bundled("test").images[:40]
     small = F.interpolate(x0, size=(20, 20), mode="bilinear", antialias=True)
     resized = F.interpolate(small, size=(28, 28), mode="bilinear").clamp(-1, 1)
+    images = {"wrong": resized, "on_levels_again": from_bytes(to_bytes(resized)), "right": x0}
+    denoiser = Unchecked(load_pretrained())
     return {
-        "wrong": unchecked_bits(model, resized),
-        "on_levels_again": unchecked_bits(model, from_bytes(to_bytes(resized))),
-        "right": unchecked_bits(model, x0),
+        name: measure_bound(denoiser, some, seeded(0), terms_per_image=20).total.mean
+        for name, some in images.items()
     }
 
 
@@ -487,15 +536,24 @@ def signed_sum() -> dict[str, Any]:
 # Three for the exercises --------------------------------------------------------------------------
 
 
-def puzzle_direction(alpha_bar_s: Tensor, sigma: Tensor) -> Tensor:
-    direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0)
-    return direction
-
-
-def puzzle_step_as_fraction(model: DDPM, x_t: Tensor, t: Tensor) -> Prediction:
+def puzzle_step_as_fraction(model: DDPM) -> DDPM:
     T = model.schedule.T
-    told = DDPM(lambda x_t, t: model.network(x_t, t / T), model.schedule)
-    return told.predict(x_t, t)
+    return DDPM(unlabelled(lambda x_t, t: model.network(x_t, t / T)), model.schedule)
+
+
+class PuzzleDirection(DDIM):
+    """One of its roots is missing."""
+
+    def step(
+        self, denoiser: Denoiser, here: Here, s: Tensor, noise: Callable[[], Tensor]
+    ) -> Tensor:
+        """As `DDIM`, but for the line of the direction."""
+        x_t, t, (x0_hat, eps_hat, *_), _ = here
+        alpha_bar_s = denoiser.schedule.alpha_bar_at(s)
+        sigma = self.eta * posterior_variance(denoiser.schedule, t, s).sqrt()
+        direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0)
+        x_s = match(alpha_bar_s.sqrt(), x_t) * x0_hat + match(direction, x_t) * eps_hat
+        return x_s + match(sigma, x_t) * noise()
 
 
 def puzzle_start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -514,19 +572,10 @@ def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> flo
     return float((probabilities.argmax(1) == labels).double().mean())
 
 
-def unchecked_bits(model: DDPM, x0: Tensor, terms: int = 20) -> float:
-    """The bound in bits per dimension, of few terms, for images on any levels."""
-    generator, T = seeded(0), model.schedule.T
-    first = torch.ones(len(x0), dtype=torch.int64)
-    x_1 = q_sample(model.schedule, x0, first, torch.randn(x0.shape, generator=generator))
-    with torch.no_grad():
-        nats = prior_term(model, x0) - model.decoder_log_prob(x0, x_1)
-    for stretch in range(terms):
-        u = torch.rand(len(x0), generator=generator, dtype=torch.float64)
-        t = 2 + ((stretch + u) * ((T - 1) / terms)).floor().long().clamp(max=T - 2)
-        eps = torch.randn(x0.shape, generator=generator)
-        nats = nats + (T - 1) / terms * denoising_term(model, x0, t, eps)
-    return float(to_bits_per_dim(nats, x0[0].numel()).mean())
+def unlabelled(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The function, as a network that takes no label."""
+    function.num_classes = 0
+    return function
 
 
 # The list -----------------------------------------------------------------------------------------
@@ -537,7 +586,7 @@ FAULTS = [
         group="data",
         wrong="levels.float() / 255",
         right="levels.float() / 127.5 - 1",
-        source="data",
+        source="io/data",
         place="scale",
         code=data_in_0_1,
     ),
@@ -546,7 +595,7 @@ FAULTS = [
         group="data",
         wrong="((images.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)",
         right="((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)",
-        source="data",
+        source="io/data",
         place="figures",
         code=bytes_truncated,
     ),
@@ -555,7 +604,7 @@ FAULTS = [
         group="training",
         wrong="match(alpha_bar.sqrt(), x), match((1 - alpha_bar).sqrt().sqrt(), x)",
         right="match(alpha_bar.sqrt(), x), match((1 - alpha_bar).sqrt(), x)",
-        source="forward",
+        source="mathematics/forward",
         place="make_noisy",
         code=covariance_root,
     ),
@@ -564,7 +613,7 @@ FAULTS = [
         group="training",
         wrong="alpha_bar = schedule.alpha[t]",
         right="alpha_bar = schedule.alpha_bar_at(t)",
-        source="forward",
+        source="mathematics/forward",
         place="make_noisy",
         code=transition_for_marginal,
     ),
@@ -573,7 +622,7 @@ FAULTS = [
         group="training",
         wrong="torch.rand(shape, generator=generator",
         right="torch.randn(shape, generator=generator",
-        source="forward",
+        source="mathematics/forward",
         place="draw_noise",
         code=uniform_noise,
     ),
@@ -582,7 +631,7 @@ FAULTS = [
         group="training",
         wrong="uniform_integers(1, T, batch, generator)",
         right="uniform_integers(1, T + 1, batch, generator)",
-        source="training",
+        source="algorithms/training",
         place="draw_t",
         code=last_step_never_trained,
     ),
@@ -591,7 +640,7 @@ FAULTS = [
         group="training",
         wrong="dropped > label_dropout",
         right="dropped < config.label_dropout",
-        source="training",
+        source="algorithms/training",
         place="figures",
         code=label_mask_inverted,
     ),
@@ -600,7 +649,7 @@ FAULTS = [
         group="training",
         wrong=MISSING,
         right="decay = min(decay, (1 + step) / (10 + step))",
-        source="training",
+        source="algorithms/training",
         place="average",
         code=ema_cold_start,
     ),
@@ -610,7 +659,7 @@ FAULTS = [
         wrong="update_ema(state.ema, state.model, config.ema_decay, state.step)"
         "  # above optimizer.step()",
         right="update_ema(state.ema, state.model, config.ema_decay, state.step)",
-        source="training",
+        source="algorithms/training",
         place="order",
         code=update_ema,
     ),
@@ -619,7 +668,7 @@ FAULTS = [
         group="training",
         wrong=MISSING,
         right="average.copy_(current)",
-        source="training",
+        source="algorithms/training",
         place="figures",
         code=ema_without_buffers,
     ),
@@ -628,7 +677,7 @@ FAULTS = [
         group="schedule",
         wrong="self.alpha_bar[t - 1]",
         right="schedule.alpha_bar_at(t)",
-        source="forward",
+        source="mathematics/forward",
         place="model",
         code=index_off_by_one,
     ),
@@ -646,7 +695,7 @@ FAULTS = [
         group="schedule",
         wrong="beta = [1 - levels[t] / levels[t - 1] for t in range(1, T + 1)]",
         right="beta = [min(1 - levels[t] / levels[t - 1], beta_max) for t in range(1, T + 1)]",
-        source="schedule",
+        source="mathematics/schedule",
         place="figures",
         code=cosine_unclipped,
     ),
@@ -655,7 +704,7 @@ FAULTS = [
         group="schedule",
         wrong="torch.as_tensor(schedule.beta, dtype=torch.float32)",
         right="torch.as_tensor(self.beta, dtype=torch.float64)",
-        source="schedule",
+        source="mathematics/schedule",
         place="figures",
         code=float32_product,
     ),
@@ -664,44 +713,44 @@ FAULTS = [
         group="sampling",
         wrong="network(x_t, t - 1)",
         right="network(x_t, t)",
-        source="ddpm",
-        place="predict",
+        source="models/ddpm",
+        place="model",
         code=step_off_by_one,
     ),
     Fault(
         name="noise-at-last-step",
         group="sampling",
-        wrong="x_t = mean + torch.exp(0.5 * log_variance) * noise()",
-        right="x_t = mean + torch.exp(0.5 * log_variance) * noise() if s > 0 else mean",
-        source="sampling",
-        place="step_down",
+        wrong="x_t = sampler.step(denoiser, here, filled_like(x_t, s), noise)",
+        right="x_t = here.seen.x0_hat",
+        source="algorithms/sampling",
+        place="walk",
         code=noise_at_last_step,
     ),
     Fault(
         name="beta-for-root-beta",
         group="sampling",
-        wrong="x_t = mean + torch.exp(log_variance) * noise() if s > 0 else mean",
-        right="x_t = mean + torch.exp(0.5 * log_variance) * noise() if s > 0 else mean",
-        source="sampling",
-        place="step_down",
-        code=beta_for_root_beta,
+        wrong="return mean + torch.exp(log_variance) * noise()",
+        right="return mean + torch.exp(0.5 * log_variance) * noise()",
+        source="algorithms/sampling",
+        place="sampler",
+        code=BetaForRootBeta,
     ),
     Fault(
         name="eta-under-the-root",
         group="sampling",
-        wrong="sigma = (eta * posterior_variance(model.schedule, at_t, at_s)).sqrt()",
-        right="sigma = eta * posterior_variance(model.schedule, at_t, at_s).sqrt()",
-        source="sampling",
-        place="choose_sigma",
-        code=eta_under_the_root,
+        wrong="sigma = (self.eta * posterior_variance(denoiser.schedule, t, s)).sqrt()",
+        right="sigma = self.eta * posterior_variance(denoiser.schedule, t, s).sqrt()",
+        source="algorithms/sampling",
+        place="sampler",
+        code=EtaUnderTheRoot,
     ),
     Fault(
         name="clip-without-eps",
         group="sampling",
-        wrong="Prediction(x0_hat.clamp(-1, 1), eps_hat, fraction)",
-        right="Prediction(x0_hat, eps_from_x0(self.schedule, x_t, t, x0_hat), fraction)",
-        source="ddpm",
-        place="predict",
+        wrong="Prediction(x0_hat.clamp(-1, 1), eps_hat)",
+        right="Prediction(x0_hat, eps_from_x0(schedule, x_t, t, x0_hat))",
+        source="models/parameterisation",
+        place="model",
         code=clip_without_eps,
     ),
     Fault(
@@ -709,7 +758,7 @@ FAULTS = [
         group="sampling",
         wrong="times = [*reversed(range(1, T, T // steps)), 0]",
         right="times = [round(T * k / steps) for k in range(steps, -1, -1)]",
-        source="schedule",
+        source="mathematics/schedule",
         place="choose_pairs",
         code=sequence_skips_T,
     ),
@@ -718,7 +767,7 @@ FAULTS = [
         group="sampling",
         wrong="times = [round(T * k / steps) for k in range(steps, 0, -1)]",
         right="times = [round(T * k / steps) for k in range(steps, -1, -1)]",
-        source="schedule",
+        source="mathematics/schedule",
         place="choose_pairs",
         code=sequence_stops_short,
     ),
@@ -727,16 +776,16 @@ FAULTS = [
         group="sampling",
         wrong=MISSING,
         right="model.eval()",
-        source="sampling",
+        source="models/ddpm",
         place="model",
         code=dropout_while_sampling,
     ),
     Fault(
         name="guidance-sign",
         group="sampling",
-        wrong="output = output + guidance * (untold - output)",
-        right="output = output + guidance * (output - untold[:, : output.shape[1]])",
-        source="ddpm",
+        wrong="output = output + self.guidance * (output_untold - output)",
+        right="output = output + self.guidance * (output - output_untold)",
+        source="models/ddpm",
         place="figures",
         code=guidance_sign,
     ),
@@ -745,16 +794,16 @@ FAULTS = [
         group="sampling",
         wrong="with torch.no_grad():",
         right="@torch.no_grad()",
-        source="sampling",
+        source="algorithms/sampling",
         place="figures",
         code=no_grad_leaks,
     ),
     Fault(
         name="variance-for-log-variance",
         group="bound",
-        wrong="kl_normal(mean, variance, *model.prior(x0)).flatten(1).sum(1)",
-        right="kl_normal(mean, variance.log(), *model.prior(x0)).flatten(1).sum(1)",
-        source="elbo",
+        wrong="kl_normal(mean, variance, *denoiser.prior(x0)).flatten(1).sum(1)",
+        right="kl_normal(mean, variance.log(), *denoiser.prior(x0)).flatten(1).sum(1)",
+        source="algorithms/elbo",
         place="figures",
         code=variance_for_log_variance,
     ),
@@ -763,7 +812,7 @@ FAULTS = [
         group="bound",
         wrong="posterior_variance(schedule, t, s)",
         right="posterior_variance(schedule, t.clamp(min=2), s.clamp(min=1))",
-        source="ddpm",
+        source="mathematics/forward",
         place="figures",
         code=log_of_zero_variance,
     ),
@@ -772,7 +821,7 @@ FAULTS = [
         group="bound",
         wrong="self.reconstruction - self.prior - self.denoising.mean(1)",
         right="self.reconstruction - self.prior - self.denoising.sum(1)",
-        source="elbo",
+        source="algorithms/elbo",
         place="figures",
         code=mean_over_t,
     ),
@@ -781,7 +830,7 @@ FAULTS = [
         group="bound",
         wrong="log_inside = torch.log((upper - lower).clamp(min=1e-12))",
         right="log_inside = log_upper + torch.log(-torch.expm1(gap))",
-        source="gaussian",
+        source="mathematics/gaussian",
         place="figures",
         code=decoder_floor,
     ),
@@ -789,8 +838,8 @@ FAULTS = [
         name="decoder-on-resized",
         group="bound",
         wrong=MISSING,
-        right="if isinstance(model, DDPM | WithLabels) and not is_on_256_levels(x0):",
-        source="elbo",
+        right="if not is_on_256_levels(x0):",
+        source="models/denoiser",
         place="figures",
         code=decoder_on_resized,
     ),
@@ -799,7 +848,7 @@ FAULTS = [
         group="evaluation",
         wrong=MISSING,
         right="fid_floor=frechet_distance(train_features[drawn], unseen_features)",
-        source="evaluation",
+        source="algorithms/evaluation",
         place="figures",
         code=fid_alone,
     ),
@@ -820,8 +869,8 @@ PUZZLES = [
         group="puzzle",
         wrong="network(x_t, t / T)",
         right="network(x_t, t)",
-        source="ddpm",
-        place="predict",
+        source="models/ddpm",
+        place="model",
         code=puzzle_step_as_fraction,
     ),
     Fault(
@@ -829,16 +878,16 @@ PUZZLES = [
         group="puzzle",
         wrong="direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0)",
         right="direction = (1 - alpha_bar_s - sigma.square()).clamp(min=0).sqrt()",
-        source="sampling",
-        place="choose_direction",
-        code=puzzle_direction,
+        source="algorithms/sampling",
+        place="sampler",
+        code=PuzzleDirection,
     ),
     Fault(
         name="puzzle-c",
         group="puzzle",
         wrong="torch.rand(shape, generator=generator",
         right="torch.randn(shape, generator=generator",
-        source="forward",
+        source="mathematics/forward",
         place="draw_noise",
         code=puzzle_start,
     ),

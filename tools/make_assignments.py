@@ -1,6 +1,6 @@
 """Make the student's and the solution versions of the assignments from the instructor's notebooks.
 
-    python scripts/make_assignments.py
+    python tools/make_assignments.py
 
 For each notebook under book/assignments/source/ this writes book/assignments/student/NAME.ipynb,
 which is what nbgrader hands out, and book/assignments/solutions/NAME.ipynb, with the answers and

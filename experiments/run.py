@@ -1,6 +1,6 @@
 """Record one training run of the command line, for chapter 7: its loss, its bits, its samples.
 
-    python scripts/record_run.py [STEPS]
+    python experiments/run.py [STEPS]
 
 It is `ddpm-tutorial train --out runs/record --steps STEPS` (5000) with its default settings, on
 complete MNIST, and keeps the weights at a few moments beside; an interrupted run goes on where it
@@ -17,16 +17,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from results import RESULTS, write_results
+from _results import RESULTS, name_of_precision, write_results
 from tqdm import tqdm
 
-from ddpm_tutorial import DDPM, load_mnist, load_model, q_sample, sample, save_model
-from ddpm_tutorial.cli import LOG_FILE, STATE_FILE, Train, _settings
-from ddpm_tutorial.elbo import to_bits_per_dim
+from ddpm_tutorial import (
+    DDPM,
+    Run,
+    TrainingRecord,
+    filled_like,
+    load_mnist,
+    load_model,
+    make_accelerator,
+    q_sample,
+    sample,
+    save_model,
+    to_bits_per_dim,
+)
+from ddpm_tutorial.cli.train import Train, settings_of
 from ddpm_tutorial.plotting import save_sheet
-from ddpm_tutorial.training import TrainingRecord, make_accelerator
 
-RUN = Path(__file__).parent.parent / "runs" / "record"
+FOLDER = Path(__file__).parent.parent / "runs" / "record"
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
 MEASURED = [STEPS * percent // 100 for percent in (5, 10, 20, 40, 60, 80, 100)]
 DRAWN = [STEPS * percent // 100 for percent in (5, 10, 20, 40, 60, 100)]
@@ -44,33 +54,36 @@ class RecordedTrain(Train):
         if record.step in {*MEASURED, *DRAWN}:
             config, _ = self._configs()
             for kind, model in (("ema", record.ema), ("raw", record.state.model)):
-                save_model(RUN / f"{kind}-{record.step}.safetensors", model, config, {})
+                save_model(FOLDER / f"{kind}-{record.step}.safetensors", model, config, {})
 
 
 def main() -> None:
     """Train unless that is done, measure, and write the results."""
     started = time.monotonic()
-    RUN.parent.mkdir(exist_ok=True)
+    FOLDER.parent.mkdir(exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
-    command = RecordedTrain(RUN, steps=STEPS, resume=(RUN / STATE_FILE).exists(), seed=SEED)
+    run = Run(FOLDER)
+    command = RecordedTrain(run.folder, steps=STEPS, resume=run.state.exists(), seed=SEED)
     command.run()
     accelerator = make_accelerator()
 
     rows = []
     with accelerator.autocast():
         for step in DRAWN:
-            model = load_model(RUN / f"ema-{step}.safetensors")
+            model = load_model(FOLDER / f"ema-{step}.safetensors")
             generator = torch.Generator().manual_seed(SEED)
-            rows.append(sample(model, 6, "ddim", 50, generator=generator))
+            rows.append(sample(model, 6, "ddim", 50, generator))
     save_sheet(RESULTS / "run-samples.png", torch.cat(rows), columns=6)
 
     images = load_mnist("test").images
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))
     moments = []
     for step in tqdm(MEASURED, desc="moments"):
-        kept = RUN / f"measured-{step}.json"  # a measurement that is done is not done again
+        kept = FOLDER / f"measured-{step}.json"  # a measurement that is done is not done again
         if not kept.exists():
-            ema, raw = (load_model(RUN / f"{kind}-{step}.safetensors") for kind in ("ema", "raw"))
+            ema, raw = (
+                load_model(FOLDER / f"{kind}-{step}.safetensors") for kind in ("ema", "raw")
+            )
             moment = {
                 "step": step,
                 "loss_ema": held_out_loss(ema, images[order[:LOSS_IMAGES]]),
@@ -81,15 +94,15 @@ def main() -> None:
         moments.append(json.loads(kept.read_text()))
 
     figures = {
-        "settings": _settings(command),
-        "log": thinned_log(RUN / LOG_FILE),
+        "settings": settings_of(command),
+        "log": thinned_log(run.log),
         "moments": moments,
         "times": TIMES,
         "loss_images": LOSS_IMAGES,
         "bits_images": BITS_IMAGES,
         "drawn_at": DRAWN,
     }
-    precision = f"measured in float32, trained and drawn in {accelerator.mixed_precision}"
+    precision = f"measured in float32, trained and drawn in {name_of_precision(accelerator)}"
     write_results("run", figures, seed=SEED, started=started, precision=precision)
 
 
@@ -107,16 +120,16 @@ def held_out_loss(model: DDPM, images: torch.Tensor) -> float:
 @torch.no_grad()
 def errors_by_t(model: DDPM, images: torch.Tensor) -> dict[str, Any]:
     """The squared error of the noise at each of TIMES, and the bits of the last step."""
-    generator = torch.Generator().manual_seed(SEED)
+    denoiser, generator = model.denoiser(), torch.Generator().manual_seed(SEED)
     errors = []
     for step in TIMES:
-        t = torch.full((len(images),), step)
+        t = filled_like(images, step)
         eps = torch.randn(images.shape, generator=generator)
-        eps_hat = model.predict(q_sample(model.schedule, images, t, eps), t).eps_hat
+        eps_hat = denoiser(q_sample(model.schedule, images, t, eps), t).eps_hat
         errors.append(float(f"{float((eps - eps_hat).square().mean()):.4g}"))
     eps = torch.randn(images.shape, generator=generator)
-    x_1 = q_sample(model.schedule, images, torch.ones(len(images), dtype=torch.int64), eps)
-    nats = -model.decoder_log_prob(images, x_1)
+    x_1 = q_sample(model.schedule, images, filled_like(images, 1), eps)
+    nats = -denoiser.decoder_log_prob(images, x_1)
     bits = float(to_bits_per_dim(nats, images[0].numel()).mean())
     return {"error_eps": errors, "reconstruction_bits": round(bits, 4)}
 

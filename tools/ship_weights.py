@@ -1,6 +1,6 @@
 """Put the weights of a training run into the package, with their measured figures in the header.
 
-    python scripts/ship_weights.py runs/mnist mnist --data FOLDER_WITH_MNIST
+    python tools/ship_weights.py runs/mnist mnist --data FOLDER_WITH_MNIST
 
 stores them in half precision as ddpm_tutorial/assets/NAME.safetensors, measures that file as
 `ddpm-tutorial evaluate` does on all test images, and writes the figures into its header and into
@@ -12,19 +12,19 @@ import json
 import sys
 from pathlib import Path
 
-from ddpm_tutorial import cli, load_mnist
-from ddpm_tutorial.checkpoint import ASSETS, PRETRAINED, load_checkpoint, save_checkpoint
+from ddpm_tutorial import ASSETS, PRETRAINED, Run, load_checkpoint, load_mnist, save_checkpoint
+from ddpm_tutorial.cli.evaluate import Evaluate
 
 RESULTS = Path(__file__).parent.parent / "benchmarks"
 IMAGES = 10_000
 # The model for the bound weighs 256 levels for each pixel, which is slow, and pictures are not
-# what it is for. The one with labels is measured more closely by measure_guidance.py.
+# what it is for. The one with labels is measured more closely by experiments/guidance.py.
 SAMPLES = {"mnist": 10_000, "mnist-bound": 2_000, "mnist-labels": 2_000}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="folder that train wrote")
+    parser.add_argument("run", type=Path, help="folder that train wrote")
     parser.add_argument("name", choices=PRETRAINED)
     parser.add_argument("--data", default=None)
     arguments = parser.parse_args()
@@ -34,7 +34,7 @@ def main() -> None:
             f"folder that holds them"
         )
 
-    trained = load_checkpoint(f"{arguments.run}/model.safetensors")
+    trained = load_checkpoint(Run(arguments.run).model)
     tensors = {name: value.half() for name, value in trained.tensors.items()}
     details = {"run": trained.details}
     target = ASSETS / f"{arguments.name}.safetensors"
@@ -44,7 +44,7 @@ def main() -> None:
     name, samples = f"pretrained:{arguments.name}", SAMPLES[arguments.name]
     command = ["evaluate", "--checkpoint", name, "--n", str(IMAGES), "--samples", str(samples)]
     sys.argv = ["ddpm-tutorial", *command]  # what the figures will say of themselves
-    cli.Evaluate(name, n=IMAGES, samples=samples, json=figures, data=arguments.data).run()
+    Evaluate(name, n=IMAGES, samples=samples, json=figures, data=arguments.data).run()
     details["evaluation"] = json.loads(figures.read_text(encoding="utf-8"))
     save_checkpoint(target, trained._replace(tensors=tensors, details=details))
     print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB")

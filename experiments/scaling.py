@@ -1,6 +1,6 @@
 """Measure where the time of training and sampling goes, and what changes it.
 
-    python scripts/measure_scaling.py [--rounds N] [PART ...]
+    python experiments/scaling.py [--rounds N] [PART ...]
 
 Takes some four minutes of one core. Writes book/results/scaling.json, after each part what there
 is so far. Everything runs on one thread, in float32 unless it says otherwise. What is measured is
@@ -10,7 +10,6 @@ are named, the others stay as they were measured before.
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -23,20 +22,29 @@ from unittest import mock
 
 import torch
 import torchvision.transforms as transforms
+from _results import read_figures, write_results
 from accelerate import Accelerator
 from PIL import Image
-from results import RESULTS, write_results
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ddpm_tutorial import DDPMConfig, TrainingConfig, UNet, UNetConfig, sample, train
-from ddpm_tutorial import training as training_module
-from ddpm_tutorial import unet as unet_module
-from ddpm_tutorial.cost import unet_cost
-from ddpm_tutorial.data import load_bundled, to_bytes
-from ddpm_tutorial.unet import GroupNorm, SelfAttention
+from ddpm_tutorial import (
+    DDPMConfig,
+    GroupNorm,
+    SelfAttention,
+    TrainingConfig,
+    UNet,
+    UNetConfig,
+    load_bundled,
+    sample,
+    to_bytes,
+    train,
+    unet_cost,
+)
+from ddpm_tutorial.algorithms import training as training_module
+from ddpm_tutorial.models import unet as unet_module
 
 SEED = 0
 Step = Callable[[], Any]
@@ -82,8 +90,7 @@ def main() -> None:
     for name in tqdm(arguments.parts or parts, unit="part"):
         figures[name] = parts[name](arguments.rounds)
         if arguments.parts:
-            before = json.loads((RESULTS / "scaling.json").read_text(encoding="utf-8"))["figures"]
-            figures = before | figures
+            figures = read_figures("scaling") | figures
         write_results("scaling", figures, seed=SEED, started=started)
 
 
@@ -101,18 +108,17 @@ def fastest(cases: dict[str, Step], rounds: int) -> dict[str, float]:
 
 
 def training_step(
-    unet: UNetConfig | None = None,
+    network: UNetConfig | None = None,
     batch: int = 32,
     T: int = 1000,
     change: Callable[[UNet], object] = lambda network: None,
 ) -> Step:
     """A function that takes one step of `train`; `change` may alter the network before."""
     torch.manual_seed(SEED)
-    unet = unet or UNetConfig()
-    model = DDPMConfig(T=T, unet=unet).build()
+    network = network or UNetConfig()
+    model = DDPMConfig(T=T, network=network).build()
     change(model.network)
-    size = (64, unet.image_channels, unet.image_size, unet.image_size)
-    data = torch.rand(size, generator=torch.Generator().manual_seed(SEED)) * 2 - 1
+    data = torch.rand((64, *network.shape), generator=torch.Generator().manual_seed(SEED)) * 2 - 1
     config = TrainingConfig(steps=10**6, batch_size=batch, seed=SEED)
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     records = train(model, data, config, accelerator=accelerator)
@@ -139,7 +145,7 @@ def measure_profile(rounds: int) -> dict[str, Any]:
         step, step_bfloat16 = training_step(), training_step(change=in_bfloat16)
         model = DDPMConfig().build().eval()
         generator = torch.Generator().manual_seed(SEED)
-        draw = partial(sample, model, 32, "ddim", 2, generator=generator)
+        draw = partial(sample, model, 32, "ddim", 2, generator)
         return {
             "training": profile_of(step, rounds),
             "training_bfloat16": profile_of(step_bfloat16, rounds),
@@ -325,7 +331,7 @@ def measure_sampling(rounds: int) -> dict[str, float]:
     model = DDPMConfig().build().eval()
     generator = torch.Generator().manual_seed(SEED)
     cases = {
-        str(steps): partial(sample, model, 16, "ddim", steps, generator=generator)
+        str(steps): partial(sample, model, 16, "ddim", steps, generator)
         for steps in (5, 10, 20, 40)
     }
     return fastest(cases, rounds)

@@ -1,6 +1,6 @@
 """Train the digit classifier that ships with the package, on the complete MNIST.
 
-    python scripts/train_classifier.py --data FOLDER_WITH_MNIST
+    python tools/train_classifier.py --data FOLDER_WITH_MNIST
 
 writes ddpm_tutorial/assets/classifier.safetensors, with its test accuracy in the header.
 """
@@ -13,10 +13,15 @@ import torch.nn.functional as F
 from torchvision.transforms.v2 import InterpolationMode, RandomAffine
 from tqdm import tqdm
 
-from ddpm_tutorial.checkpoint import ASSETS, Checkpoint, save_checkpoint
-from ddpm_tutorial.classifier import DigitClassifier, classify
-from ddpm_tutorial.data import load_mnist
-from ddpm_tutorial.training import has_fast_bfloat16
+from ddpm_tutorial import (
+    ASSETS,
+    Checkpoint,
+    DigitClassifier,
+    classify,
+    has_fast_bfloat16,
+    load_mnist,
+    save_checkpoint,
+)
 
 EPOCHS, BATCH, LEARNING_RATE, SEED = 10, 100, 3e-3, 0
 
@@ -63,7 +68,7 @@ def main() -> None:
     model.load_state_dict(tensors)
     right = classify(model, test.images)[1].argmax(1) == test.labels
     details = {
-        "command": "python scripts/train_classifier.py",
+        "command": "python tools/train_classifier.py",
         "epochs": EPOCHS,
         "seed": SEED,
         "test_images": len(right),

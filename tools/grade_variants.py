@@ -1,6 +1,6 @@
 """Grade answers that are known to be wrong or right, and see that each gets what it deserves.
 
-    python scripts/grade_variants.py [--write] [ASSIGNMENT ...]
+    python tools/grade_variants.py [--write] [ASSIGNMENT ...]
 
 For every part of every assignment there are answers in tests/coursework/: wrong ones, taken from
 real mistakes, and right ones in other styles. A wrong answer must lose the points of its part and

@@ -1,6 +1,6 @@
 """Measure every sampler against the number of network evaluations, on the shipped model `mnist`.
 
-    python scripts/compare_samplers.py --data FOLDER_WITH_MNIST [--only SAMPLER ...]
+    python experiments/samplers.py --data FOLDER_WITH_MNIST [--only SAMPLER ...]
 
 writes book/results/samplers.json: for each sampler and number of evaluations the Frechet distance
 of 500 samples from the 10,000 test images of MNIST, on the features of the shipped classifier, and
@@ -17,22 +17,29 @@ import time
 from typing import Any
 
 import torch
-from results import figures_so_far, write_results
-from torch import Tensor
+from _results import complete_mnist, figures_so_far, floor_of_fid, name_of_precision, write_results
 from tqdm import tqdm
 
-from ddpm_tutorial import load_mnist, load_pretrained, sample
-from ddpm_tutorial.checkpoint import ASSETS, load_classifier
-from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.evaluation import frechet_distance
-from ddpm_tutorial.training import make_accelerator
+from ddpm_tutorial import (
+    ASSETS,
+    DDIM,
+    Ancestral,
+    DPMSolver,
+    Sampler,
+    classify,
+    frechet_distance,
+    load_classifier,
+    load_pretrained,
+    make_accelerator,
+    sample,
+)
 
 NAME = "samplers"
-SAMPLERS: dict[str, dict[str, Any]] = {
-    "ddpm-small": {"sampler": "ddpm", "variance": "small"},
-    "ddpm-large": {"sampler": "ddpm", "variance": "large"},
-    "ddim": {"sampler": "ddim"},
-    "dpm++": {"sampler": "dpm++"},
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm-small": Ancestral("small"),
+    "ddpm-large": Ancestral("large"),
+    "ddim": DDIM(),
+    "dpm++": DPMSolver(),
 }
 EVALUATIONS = (5, 10, 20, 50, 100, 1000)
 SAMPLES, BATCH, DRAWS_OF_FLOOR, SEED = 500, 125, 20, 0
@@ -43,11 +50,9 @@ def main() -> None:
     parser.add_argument("--data", default=None)
     parser.add_argument("--only", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
     arguments = parser.parse_args()
-    train, test = (load_mnist(split, arguments.data).images for split in ("train", "test"))
-    if len(train) != 60_000:
-        raise SystemExit("this needs the complete MNIST: name its folder with --data")
+    train, test = (digits.images for digits in complete_mnist(arguments.data))
     accelerator = make_accelerator()
-    precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
+    precision = name_of_precision(accelerator)
     settings = {
         "samples": SAMPLES,
         "references": len(test),
@@ -61,8 +66,14 @@ def main() -> None:
     classifier = load_classifier()
     features, probabilities = classify(classifier, test, progress=True)
     if "real" not in figures:
-        figures["real"] = measure_floor(train, features)
-        figures["real"]["confidence"] = float(probabilities.amax(1).mean())
+        floor, spread = floor_of_fid(
+            classifier, train, features, samples=SAMPLES, draws=DRAWS_OF_FLOOR, seed=SEED
+        )
+        figures["real"] = {
+            "floor": floor,
+            "floor_spread": spread,
+            "confidence": float(probabilities.amax(1).mean()),
+        }
         save(figures, precision)
 
     model = load_pretrained("mnist").to(accelerator.device)
@@ -77,12 +88,12 @@ def main() -> None:
             images = sample(
                 model,
                 SAMPLES,
-                steps=steps,
-                generator=torch.Generator().manual_seed(SEED + 1),
+                SAMPLERS[name],
+                steps,
+                torch.Generator().manual_seed(SEED + 1),
+                x_T=noise,
                 batch_size=BATCH,
                 progress=True,
-                x_T=noise,
-                **SAMPLERS[name],
             )
         images = images.float().cpu()
         found_features, found_probabilities = classify(classifier, images)
@@ -95,17 +106,6 @@ def main() -> None:
         }
         save(figures, precision)
     save(figures_so_far(NAME, settings), precision)
-
-
-def measure_floor(train: Tensor, reference_features: Tensor) -> dict[str, float]:
-    """The distance of as many training images as there are samples, over several draws."""
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SEED))
-    drawn = train[order[: DRAWS_OF_FLOOR * SAMPLES]]
-    features, _ = classify(load_classifier(), drawn, progress=True)
-    distances = torch.tensor(
-        [frechet_distance(part, reference_features) for part in features.split(SAMPLES)]
-    )
-    return {"floor": float(distances.mean()), "floor_spread": float(distances.std())}
 
 
 def save(figures: dict[str, Any], precision: str) -> None:

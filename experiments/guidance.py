@@ -1,6 +1,6 @@
 """Measure what guidance does to the digits of the shipped class-conditional model.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python scripts/measure_guidance.py
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/guidance.py
 
 For each guidance strength w, 500 samples with the labels 0..9 in turn, from the same noise: how
 often the digit classifier reads the label that was asked for, and how sure it is of it; the FID;
@@ -14,16 +14,20 @@ the first ten samples, 0..9, then ten samples of the digit 4. Takes about 5 minu
 import time
 
 import torch
-from results import RESULTS, write_results
+from _results import RESULTS, complete_mnist, name_of_precision, write_results
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial import Digits, load_mnist, load_pretrained, sample
-from ddpm_tutorial.checkpoint import load_classifier
-from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.evaluation import frechet_distance
+from ddpm_tutorial import (
+    Digits,
+    classify,
+    frechet_distance,
+    load_classifier,
+    load_pretrained,
+    make_accelerator,
+    sample,
+)
 from ddpm_tutorial.plotting import save_sheet
-from ddpm_tutorial.training import make_accelerator
 
 SEED = 0
 STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -43,12 +47,11 @@ class Measure:
     """What is measured of each set of samples."""
 
     def __init__(self) -> None:
-        test = load_mnist("test")
+        train, test = complete_mnist()
         self.classifier = load_classifier()
         self.unseen, _ = classify(self.classifier, test.images)
         self.real = self.of(balanced(test, SAMPLES))
-        drawn = balanced(load_mnist("train"), SAMPLES)
-        self.floor = self.of(drawn)["fid"]
+        self.floor = self.of(balanced(train, SAMPLES))["fid"]
         del self.real["fid"]  # of images that are among those they would be compared with
 
     def of(self, digits: Digits) -> dict[str, float]:
@@ -97,20 +100,12 @@ def main() -> None:
     for w in tqdm(STRENGTHS, unit="strength"):
         generator = torch.Generator().manual_seed(SEED)
         with accelerator.autocast():
-            images = sample(
-                model,
-                SAMPLES,
-                "ddim",
-                SAMPLING_STEPS,
-                generator=generator,
-                label=labels,
-                guidance=w,
-                progress=True,
-            )
+            denoiser = model.denoiser(labels, guidance=w)
+            images = sample(denoiser, SAMPLES, "ddim", SAMPLING_STEPS, generator, progress=True)
         for name, value in ({"strength": w} | measure.of(Digits(images, labels))).items():
             figures[name].append(value)
         rows += [images[:SHOWN], images[labels == SHOWN_DIGIT][:SHOWN]]
-        precision = accelerator.mixed_precision
+        precision = name_of_precision(accelerator)
         write_results("guidance", figures, seed=SEED, started=started, precision=precision)
         save_sheet(RESULTS / "guidance.png", torch.cat(rows), zoom=1, columns=2 * SHOWN)
 

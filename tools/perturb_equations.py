@@ -1,6 +1,6 @@
 """Break every numbered equation on purpose and see that its check notices.
 
-    python scripts/perturb_equations.py [LABEL ...]
+    python tools/perturb_equations.py [LABEL ...]
 
 In the line `printed = ...` of each check under tests/equations, which is the equation as the book
 prints it, and in the functions of the package that the check names, one thing is changed at a time:

@@ -1,6 +1,6 @@
-"""Put in every fault of `faults.py`, one at a time, and measure what it does.
+"""Put in every fault of `_faults.py`, one at a time, and measure what it does.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python scripts/make_mistakes.py [--only NAME ...]
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/mistakes.py [--only NAME ...]
 
 needs the complete MNIST and takes some minutes on one CPU core. It writes
 book/results/mistakes.json and a strip of eight samples of each fault that can be seen, under
@@ -17,23 +17,38 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-import faults
+import _faults as faults
 import torch
 import torch.nn.functional as F
-from faults import FAULTS, PUZZLES, Fault
-from results import RESULTS, write_results
+from _faults import FAULTS, Fault
+from _results import RESULTS, complete_mnist, write_results
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial import DDPM, DDPMConfig, UNetConfig, load_mnist, load_pretrained, measure_bound
-from ddpm_tutorial.checkpoint import load_classifier
-from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.data import from_bytes, to_bytes
-from ddpm_tutorial.ddpm import Prediction
-from ddpm_tutorial.evaluation import frechet_distance
-from ddpm_tutorial.forward import match, q_sample, v_from_x0_and_eps
+from ddpm_tutorial import (
+    DDIM,
+    DDPM,
+    Ancestral,
+    DDPMConfig,
+    Pairs,
+    SamplePath,
+    Sampler,
+    UNetConfig,
+    classify,
+    frechet_distance,
+    from_bytes,
+    has_fast_bfloat16,
+    load_classifier,
+    load_pretrained,
+    measure_bound,
+    q_sample,
+    timestep_pairs,
+    to_bytes,
+    update_ema,
+    v_from_x0_and_eps,
+    walk,
+)
 from ddpm_tutorial.plotting import save_sheet
-from ddpm_tutorial.training import has_fast_bfloat16, update_ema
 
 SEED = 0
 STEPS, BATCH, LEARNING_RATE, WARMUP, EMA_DECAY = 500, 32, 3e-3, 40, 0.999
@@ -62,8 +77,8 @@ def train(levels: Tensor, dropout: float = 0.0, **wrong: Any) -> tuple[dict[str,
     """
     line = RIGHT | wrong
     torch.manual_seed(SEED)
-    unet = UNetConfig(image_size=14, channels=(32,), blocks=1, dropout=dropout)
-    model = DDPMConfig(unet=unet).build().train()
+    network = UNetConfig(image_size=14, channels=(32,), blocks=1, dropout=dropout)
+    model = DDPMConfig(network=network).build().train()
     schedule, generator = model.schedule, faults.seeded(SEED)
     averages = {
         name: copy.deepcopy(model).eval().requires_grad_(False)
@@ -95,46 +110,23 @@ def train(levels: Tensor, dropout: float = 0.0, **wrong: Any) -> tuple[dict[str,
     return averages, sum(losses[-100:]) / 100
 
 
-@torch.no_grad()
 def draw(
     model: DDPM,
-    ancestral: bool = False,
-    eta: float = 0.0,
-    variance: Any = None,
-    predict: Callable[..., Prediction] = faults.predict,
-    choose_pairs: Callable[..., list[tuple[int, int]]] = faults.choose_pairs,
-    choose_sigma: Callable[..., Tensor] = faults.choose_sigma,
-    choose_direction: Callable[..., Tensor] = faults.choose_direction,
-    step_down: Callable[..., Tensor] = faults.step_down,
+    sampler: Sampler | None = None,
+    walk: Callable[..., SamplePath] = walk,
+    choose_pairs: Callable[[int, int], Pairs] = timestep_pairs,
     draw_noise: Noise = faults.draw_noise,
 ) -> Tensor:
-    """SAMPLES images by DDIM or ancestral sampling, each line right unless another is given."""
-    generator, shape = faults.seeded(SEED), (SAMPLES, *model.shape)
-    x_t = draw_noise(shape, generator)
-
-    def noise() -> Tensor:
-        return torch.randn(shape, generator=generator)
-
-    steps = ANCESTRAL_EVALUATIONS if ancestral else EVALUATIONS
-    for t, s in tqdm(choose_pairs(model.schedule.T, steps), desc="draw", mininterval=10):
-        at_t, at_s = (torch.full(shape[:1], step) for step in (t, s))
-        with autocast():
-            prediction = predict(model, x_t, at_t)
-        if ancestral:
-            mean, log_variance = model.reverse_given(prediction, x_t, at_t, at_s, variance)
-            x_t = step_down(mean, log_variance, noise, s)
-            continue
-        alpha_bar_s = model.schedule.alpha_bar_at(at_s)
-        none = torch.zeros_like(alpha_bar_s)
-        sigma = choose_sigma(model, at_t, at_s, eta) if eta > 0 else none
-        direction = choose_direction(alpha_bar_s, sigma)
-        x_t = (
-            match(alpha_bar_s.sqrt(), x_t) * prediction.x0_hat
-            + match(direction, x_t) * prediction.eps_hat
-        )
-        if eta > 0 and s > 0:
-            x_t = x_t + match(sigma, x_t) * noise()
-    return x_t
+    """SAMPLES images, by DDIM unless a sampler is given; each part is right unless it is given."""
+    sampler = sampler or DDIM()
+    generator = faults.seeded(SEED)
+    x_T = draw_noise((SAMPLES, *model.shape), generator)
+    steps = ANCESTRAL_EVALUATIONS if isinstance(sampler, Ancestral) else EVALUATIONS
+    pairs = choose_pairs(model.schedule.T, steps)
+    path = walk(model.denoiser(), x_T, pairs, sampler, generator)
+    with autocast():
+        *_, (_, x_0, _) = tqdm(path, desc="draw", mininterval=10)
+    return x_0
 
 
 def small(images: Tensor) -> Tensor:
@@ -146,9 +138,7 @@ class Judge:
     """The figures of samples and of weights, by right code."""
 
     def __init__(self) -> None:
-        train_digits, test_digits = load_mnist("train").images, load_mnist("test").images
-        if len(train_digits) != 60_000:
-            raise SystemExit("this needs the complete MNIST: set DDPM_TUTORIAL_DATA to its folder")
+        train_digits, test_digits = (digits.images for digits in complete_mnist())
         self.levels = to_bytes(small(train_digits))
         self.test = test_digits[:REFERENCES]
         self.classifier = load_classifier()
@@ -197,7 +187,7 @@ class Judge:
 def measure(judge: Judge, wanted: Callable[[str], bool], keep: Callable[[str, Any], None]) -> None:
     """Measure what is `wanted` and hand each finding to `keep`."""
     by_place: dict[str, list[Fault]] = {}
-    for fault in [*FAULTS, *PUZZLES]:
+    for fault in FAULTS:
         by_place.setdefault(fault.place, []).append(fault)
 
     for fault in by_place["figures"]:
@@ -215,9 +205,9 @@ def measure(judge: Judge, wanted: Callable[[str], bool], keep: Callable[[str, An
         averages, loss = train(judge.levels)
         for name, model in averages.items():
             examine("right-trained" if name == "right" else name, model, loss)
-    for place in ("make_noisy", "draw_noise", "scale", "draw_t"):
+    for place in RIGHT:
         for fault in by_place[place]:
-            if fault.group != "puzzle" and wanted(fault.name):
+            if wanted(fault.name):
                 averages, loss = train(judge.levels, **{place: fault.code})
                 examine(fault.name, averages["right"], loss)
 
@@ -228,30 +218,26 @@ def measure(judge: Judge, wanted: Callable[[str], bool], keep: Callable[[str, An
             keep(name, judge.samples(name, draw(model, **lines)))
 
     look("right-ddim")
-    look("right-ancestral", ancestral=True)
-    look("right-eta", eta=ETA)
+    look("right-ancestral", sampler=Ancestral())
+    look("right-eta", sampler=DDIM(ETA))
     look("right-linear", faults.linear_at_another_T(shipped, right=True))
-    for fault in by_place["model"]:
-        if fault.name != "dropout-while-sampling":
-            look(fault.name, fault.code(shipped))
-    for fault in by_place["step_down"]:
-        look(fault.name, ancestral=True, step_down=fault.code)
-    look("right-large", ancestral=True, variance="large")
-    look(
-        "noise-at-last-step-large",
-        ancestral=True,
-        variance="large",
-        step_down=faults.noise_at_last_step,
-    )
-    look("eta-under-the-root", eta=ETA, choose_sigma=faults.eta_under_the_root)
-    look("clip-without-eps", predict=faults.clip_without_eps)
+    # A walk whose last step is like the others looks up alpha_bar at 0; `walk` does not.
+    look("index-off-by-one", faults.index_off_by_one(shipped), walk=faults.noise_at_last_step)
+    look("linear-at-another-T", faults.linear_at_another_T(shipped))
+    look("noise-at-last-step", sampler=Ancestral(), walk=faults.noise_at_last_step)
+    look("beta-for-root-beta", sampler=faults.BetaForRootBeta())
+    look("right-large", sampler=Ancestral("large"))
+    look("noise-at-last-step-large", sampler=Ancestral("large"), walk=faults.noise_at_last_step)
+    look("eta-under-the-root", sampler=faults.EtaUnderTheRoot(ETA))
+    look("clip-without-eps", faults.clip_without_eps(shipped))
     look("sequence-skips-T", choose_pairs=faults.sequence_skips_T)
     look("sequence-stops-short", choose_pairs=faults.sequence_stops_short)
-    for fault in PUZZLES:
-        look(fault.name, **{fault.place: fault.code})
+    look("puzzle-a", faults.puzzle_step_as_fraction(shipped))
+    look("puzzle-b", sampler=faults.PuzzleDirection())
+    look("puzzle-c", draw_noise=faults.puzzle_start)
     if wanted("step-off-by-one"):
-        figures = judge.samples("step-off-by-one", draw(shipped, predict=faults.step_off_by_one))
-        told_less = DDPM(lambda x_t, t: shipped.network(x_t, t - 1), shipped.schedule)
+        told_less = faults.step_off_by_one(shipped)
+        figures = judge.samples("step-off-by-one", draw(told_less))
         keep("step-off-by-one", figures | judge.weights(told_less))
     if wanted("right-shipped"):
         keep("right-shipped", judge.weights(shipped))
@@ -260,7 +246,8 @@ def measure(judge: Judge, wanted: Callable[[str], bool], keep: Callable[[str, An
         averages, loss = train(judge.levels, dropout=DROPOUT)
         examine("right-dropout", averages["right"].eval(), loss)
         torch.manual_seed(SEED)
-        examine("dropout-while-sampling", averages["right"].train(), loss)
+        dropping = faults.dropout_while_sampling(averages["right"])
+        examine("dropout-while-sampling", dropping, loss)
 
 
 def main() -> None:

