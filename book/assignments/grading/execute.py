@@ -42,7 +42,7 @@ def run_notebook(nb: NotebookNode) -> None:
     about = nb.metadata["grading"]
     limits = Limits(call=about["call_seconds"], total=about["total_seconds"])
     trusted: dict[str, Any] = dict(FROM_OUTSIDE)
-    with Student(limits, about["modules"]) as student:
+    with Student(limits, about["names"]) as student:
         for cell in nb.cells:
             if cell.cell_type != "code":
                 continue
@@ -60,8 +60,8 @@ def run_notebook(nb: NotebookNode) -> None:
 class Student:
     """A student's process that comes up again when it has died, without the cell that ended it."""
 
-    def __init__(self, limits: Limits, modules: Sequence[str]) -> None:
-        self.limits, self.modules = limits, modules
+    def __init__(self, limits: Limits, names: Sequence[str]) -> None:
+        self.limits, self.names = limits, names
         self.deadline = time.monotonic() + limits.total
         self.cells: list[str] = []
         self.restarts = 0
@@ -114,7 +114,7 @@ class Student:
         if time.monotonic() >= self.deadline:
             raise SandboxEnded(f"all of it took longer than {self.limits.total:.0f} seconds")
         begun = time.monotonic()
-        self.sandbox = Sandbox(self.limits, self.modules, begun + self.limits.start)
+        self.sandbox = Sandbox(self.limits, self.names, begun + self.limits.start)
         self.deadline += time.monotonic() - begun  # loading torch is not the student's time
         self.sandbox.deadline = self.deadline
         for source in list(self.cells):

@@ -69,7 +69,7 @@ class SandboxEnded(Exception):
 class Sandbox:
     """One process that runs a student's cells. Use as a context manager."""
 
-    def __init__(self, limits: Limits, modules: Sequence[str], deadline: float) -> None:
+    def __init__(self, limits: Limits, names: Sequence[str], deadline: float) -> None:
         self.limits, self.deadline = limits, deadline
         self.callbacks: list[Any] = []
         self.reason = ""
@@ -80,7 +80,7 @@ class Sandbox:
         self.folder.mkdir()
         for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):
             shutil.copy(fonts, self.folder)  # or each process would look for all fonts anew
-        copy_package(package / "ddpm_tutorial", modules)
+        copy_package(package / "ddpm_tutorial", names)
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
         os.set_blocking(self._requests, False)  # whoever does not read must not stop the grader
@@ -90,7 +90,6 @@ class Sandbox:
             "folder_size": limits.folder,
             "processes": limits.processes,
             "package": str(package),
-            "modules": list(modules),
             "readable": [*readable_folders(), str(package), str(PACKAGE / "assets")],
             "writable": [str(self.folder), "/dev/null"],
             "requests": requests,
@@ -358,31 +357,45 @@ def alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def copy_package(folder: Path, modules: Sequence[str]) -> None:
-    """A ddpm_tutorial of these modules alone, and of those that they import."""
+def copy_package(folder: Path, names: Sequence[str]) -> None:
+    """A ddpm_tutorial that gives these names alone.
+
+    It holds the modules that define them, and what those import. A name may be a module that stands
+    beside the floors, such as `plotting`. Raises LookupError for a name that the package lacks.
+    """
     folder.mkdir(parents=True)
-    wanted, copied = list(modules), set[str]()
+    root = "\n".join(f"from {_home(name)} import {name}" for name in names)
+    wanted, copied = [*_modules(root)], set[Path]()
     while wanted:
-        name = wanted.pop()
-        if name not in copied:
-            copied.add(name)
-            shutil.copy(PACKAGE / f"{name}.py", folder)
-            wanted += _imports((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+        module = wanted.pop()
+        if module not in copied:
+            copied.add(module)
+            (folder / module).parent.mkdir(exist_ok=True)
+            (folder / module).with_name("__init__.py").touch()
+            shutil.copy(PACKAGE / module, folder / module)
+            wanted += _modules((PACKAGE / module).read_text(encoding="utf-8"))
+    (folder / "__init__.py").write_text(root + MISSING, encoding="utf-8")
     (folder / "assets").symlink_to(PACKAGE / "assets")
-    lines = []
-    for node in ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and _last_name(node) in modules:
-            lines.append(ast.unparse(node))
-    (folder / "__init__.py").write_text("\n".join(lines) + MISSING, encoding="utf-8")
 
 
-def _imports(source: str) -> list[str]:
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
-    return [_last_name(node) for node in nodes if (node.module or "").startswith("ddpm_tutorial.")]
+def _home(name: str) -> str:
+    """What to import a name from."""
+    if (PACKAGE / f"{name}.py").exists():
+        return "ddpm_tutorial"
+    for module, content in list(sys.modules.items()):
+        if module.startswith("ddpm_tutorial.") and name in getattr(content, "__all__", ()):
+            return module
+    raise LookupError(f"the assignment's metadata name {name!r}, which ddpm_tutorial does not have")
 
 
-def _last_name(node: ast.ImportFrom) -> str:
-    return (node.module or "").rpartition(".")[2]
+def _modules(source: str) -> Iterator[Path]:
+    """The files of the package, seen from its folder, that a source imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                module = Path(f"{name.replace('.', '/')}.py")
+                if module.parts[0] == PACKAGE.name and (PACKAGE.parent / module).is_file():
+                    yield module.relative_to(PACKAGE.name)
 
 
 def isolation(as_nobody: bool) -> list[str]:

@@ -142,8 +142,7 @@ def main() -> None:
     import torch  # before the limits: they would hide where it lies
     import wire
 
-    for name in settings["modules"]:
-        import_module(f"ddpm_tutorial.{name}")
+    import_module("ddpm_tutorial")
     torch.set_num_threads(1)
     close_off(settings["writable"][0], settings["folder_size"])
     for limit, most in (
