@@ -271,3 +271,10 @@ def test_labels_and_guidance_out_of_range_are_refused_with_a_remedy(
     model = DDPM(wiggle_of(num_classes), SCHEDULE, shape=SHAPE)
     with pytest.raises(ValueError, match=re.escape(message)):
         model.denoiser(**settings)
+
+
+def test_a_wrapper_may_hold_what_it_wraps_under_the_name_of_denoiser() -> None:
+    class Wrapper:
+        rows = denoiser = None
+
+    assert as_denoiser(wrapper := Wrapper()) is wrapper

@@ -1,7 +1,7 @@
 """The contract of a denoiser: what samplers, correctors, the score and the bound ask of a model."""
 
 from abc import abstractmethod
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 import torch
 from torch import Tensor
@@ -105,9 +105,9 @@ class HasDenoiser(Protocol):
 
 def as_denoiser(source: HasDenoiser | Denoiser) -> Denoiser:
     """The denoiser of a model; a denoiser stays what it is."""
-    give = getattr(source, "denoiser", None)
-    denoiser: Denoiser = source if give is None else give()  # type: ignore[assignment]
-    return denoiser
+    if hasattr(source, "rows"):  # a denoiser, whatever it may hold under the name of `denoiser`
+        return cast(Denoiser, source)
+    return source.denoiser()
 
 
 def p_reverse(
