@@ -518,6 +518,24 @@ def test_help_names_every_option(command, capsys):
         assert f"--{option}" in text
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train", "--schedule {linear,cosine,sigmoid,log-snr} (default: cosine)"),
+        ("train", "--predicts {eps,x0,v,levels} (default: v)"),
+        ("sample", "--sampler {ddpm,ddim,dpm++} (default: ddim)"),
+        ("sample", "--variance {small,large,learned,matched} (default: None)"),
+        ("evaluate", "--sampler {ddpm,ddim,dpm++} (default: ddim)"),
+    ],
+)
+def test_help_shows_the_words_there_are_and_the_usual_one(command, words, capsys):
+    assert run(command, "--help") == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    option, default = words.split(" (default: ")
+    after = text[text.index(option) + len(option) :]
+    assert after[after.index("(default: ") :].startswith(f"(default: {default}")
+
+
 WORKER = """
 import sys
 import torch

@@ -15,7 +15,15 @@ from ddpm_tutorial.models.ddpm import DDPM
 
 def one_of(words: Iterable[str]) -> Any:
     """Have an option take one of these words."""
-    return tyro.conf.arg(constructor=tyro.extras.literal_type_from_choices(words))
+    choices = tuple(words)
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(choices)}}}",
+        choices=choices,
+        instance_from_str=lambda given: given[0],
+        is_instance=lambda value: value is None or value in choices,
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def model_named(checkpoint: str) -> DDPM:
