@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
-from ddpm_tutorial.algorithms.evaluation import Nearest
 from ddpm_tutorial.io.data import to_bytes
 from ddpm_tutorial.io.files import write_atomically
 
@@ -48,22 +47,6 @@ def save_sheet(path: str | Path, images: Tensor, zoom: int = 2, columns: int | N
         (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
     )
     write_atomically(Path(path), _png(np.asarray(picture)))
-
-
-def nearest_sheet(samples: Tensor, train: Tensor, nearest: Nearest, of_each: int = 5) -> Tensor:
-    """The samples of each digit that lie nearest to a training image, black where there are fewer.
-
-    Each with its nearest by pixels and by features: (10 * of_each * 3, 1, 28, 28).
-    """
-    order = nearest.distance.argsort()
-    digit = nearest.digit[order]
-    sheet = samples.new_full((10, of_each, 3, *samples.shape[1:]), -1.0)
-    for k in range(10):
-        first = order[digit == k][:of_each]
-        by_pixels, by_features = nearest.by_pixels[first], nearest.by_features[first]
-        found = [samples[first], train[by_pixels], train[by_features]]
-        sheet[k, : len(first)] = torch.stack(found, dim=1)
-    return sheet.flatten(0, 2)
 
 
 def step_slider(images: Tensor, captions: list[str], description: str) -> str:

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpm_tutorial import (
+    Nearest,
     classify,
     frechet_distance,
     load_bundled,
     load_classifier,
     measure_samples,
     nearest_neighbours,
+    nearest_sheet,
     precision_recall,
 )
 from ddpm_tutorial.algorithms.evaluation import _compare_distances
@@ -245,3 +247,20 @@ def test_three_neighbours_are_counted_unless_told_otherwise():
 def test_an_impossible_number_of_neighbours_is_refused(k):
     with pytest.raises(ValueError, match=rf"k = {k}: choose 1\.\.4, for a set has 5 members"):
         precision_recall(features(0, 9), features(1, 5), k)
+
+
+def test_the_nearest_samples_of_each_digit_are_drawn_first():
+    """Images here are numbers: samples 1..4, and training images 10, 20, ..., 50."""
+    samples = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)
+    train = torch.tensor([10.0, 20, 30, 40, 50]).view(5, 1, 1, 1)
+    nearest = Nearest(
+        digit=torch.tensor([7, 7, 0, 7]),
+        distance=torch.tensor([0.3, 0.1, 0.9, 0.2]),
+        by_pixels=torch.tensor([0, 1, 2, 3]),
+        by_features=torch.tensor([4, 3, 2, 1]),
+    )
+    sheet = nearest_sheet(samples, train, nearest, of_each=2).view(10, 2, 3)
+    expected = torch.full((10, 2, 3), -1.0)
+    expected[0, 0] = torch.tensor([3.0, 30, 30])
+    expected[7] = torch.tensor([[2.0, 20, 40], [4, 40, 20]])
+    torch.testing.assert_close(sheet, expected, rtol=0, atol=0)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from ddpm_tutorial import GaussianMixture, NoiseSchedule, p_reverse
+from ddpm_tutorial import GaussianMixture, NoiseSchedule, p_reverse, score
 
 SCHEDULE = NoiseSchedule.cosine(20)
 MIXTURE = GaussianMixture(SCHEDULE, [0.3, 0.7], [-0.6, 0.5], [0.01, 0.04])
@@ -86,7 +86,8 @@ def test_data_in_low_precision_do_not_spoil_the_coefficients(dtype):
     x = torch.tensor([[-0.5], [0.25], [0.75]], dtype=dtype)
     for function in (
         model.log_prob,
-        lambda x, t: model(x, t).x0_hat,
+        lambda x, t: model(x, t)[:2],
+        lambda x, t: score(model, x, t),
         lambda x, t: p_reverse(model, x, t),
     ):
         torch.testing.assert_close(

@@ -11,12 +11,11 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ddpm_tutorial import Nearest, TutorialError
+from ddpm_tutorial import TutorialError
 from ddpm_tutorial.plotting import (
     digit_sheet,
     draw_digits,
     draw_loss,
-    nearest_sheet,
     save_sheet,
     step_slider,
 )
@@ -64,23 +63,6 @@ def test_a_sheet_that_cannot_be_saved_leaves_the_old_one(tmp_path, monkeypatch):
     with pytest.raises(TutorialError, match=r"sheet\.png.*No space left"):
         save_sheet(path, constant_images(255))
     assert path.read_bytes() == before
-
-
-def test_the_nearest_samples_of_each_digit_are_drawn_first():
-    """Images here are numbers: samples 1..4, and training images 10, 20, ..., 50."""
-    samples = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)
-    train = torch.tensor([10.0, 20, 30, 40, 50]).view(5, 1, 1, 1)
-    nearest = Nearest(
-        digit=torch.tensor([7, 7, 0, 7]),
-        distance=torch.tensor([0.3, 0.1, 0.9, 0.2]),
-        by_pixels=torch.tensor([0, 1, 2, 3]),
-        by_features=torch.tensor([4, 3, 2, 1]),
-    )
-    sheet = nearest_sheet(samples, train, nearest, of_each=2).view(10, 2, 3)
-    expected = torch.full((10, 2, 3), -1.0)
-    expected[0, 0] = torch.tensor([3.0, 30, 30])
-    expected[7] = torch.tensor([[2.0, 20, 40], [4, 40, 20]])
-    torch.testing.assert_close(sheet, expected, rtol=0, atol=0)
 
 
 def test_drawings_are_labelled():

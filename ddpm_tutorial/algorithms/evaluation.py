@@ -17,6 +17,7 @@ __all__ = [
     "frechet_distance",
     "measure_samples",
     "nearest_neighbours",
+    "nearest_sheet",
     "precision_recall",
 ]
 
@@ -135,6 +136,22 @@ def measure_samples(
         features=_compare_distances(near_features, usual_features, digit, unseen_digit),
     )
     return figures, Nearest(digit, near, by_pixels, by_features)
+
+
+def nearest_sheet(samples: Tensor, train: Tensor, nearest: Nearest, of_each: int = 5) -> Tensor:
+    """The samples of each digit that lie nearest to a training image, black where there are fewer.
+
+    Each with its nearest by pixels and by features: (10 * of_each * 3, 1, 28, 28).
+    """
+    order = nearest.distance.argsort()
+    digit = nearest.digit[order]
+    sheet = samples.new_full((10, of_each, 3, *samples.shape[1:]), -1.0)
+    for k in range(10):
+        first = order[digit == k][:of_each]
+        by_pixels, by_features = nearest.by_pixels[first], nearest.by_features[first]
+        found = [samples[first], train[by_pixels], train[by_features]]
+        sheet[k, : len(first)] = torch.stack(found, dim=1)
+    return sheet.flatten(0, 2)
 
 
 def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:

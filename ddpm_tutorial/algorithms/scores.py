@@ -37,8 +37,9 @@ def score(denoiser: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
     1..T, and exact where the guess is the best there is. The guess is never clipped.
     Source: Song et al. (2021, SDE), section 3.2; Vincent (2011).
     """
-    _, sigma = signal_and_sigma(denoiser.schedule, t, x_t)
-    return -denoiser.unclipped()(x_t, t).eps_hat / sigma
+    eps_hat = denoiser.unclipped()(x_t, t).eps_hat
+    _, sigma = signal_and_sigma(denoiser.schedule, t, eps_hat)
+    return -eps_hat / sigma
 
 
 def tweedie(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, score_at_x_t: Tensor) -> Tensor:

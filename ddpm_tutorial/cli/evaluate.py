@@ -11,7 +11,7 @@ from typing import Annotated
 import torch
 
 from ddpm_tutorial.algorithms.elbo import measure_bound
-from ddpm_tutorial.algorithms.evaluation import measure_samples
+from ddpm_tutorial.algorithms.evaluation import measure_samples, nearest_sheet
 from ddpm_tutorial.algorithms.sampling import SAMPLERS, sample
 from ddpm_tutorial.algorithms.training import make_accelerator
 from ddpm_tutorial.cli.words import labels_for, model_named, one_of
@@ -20,7 +20,7 @@ from ddpm_tutorial.io.data import load_bundled, load_mnist
 from ddpm_tutorial.io.files import check_file, write_atomically
 from ddpm_tutorial.machine import describe_machine
 from ddpm_tutorial.mathematics.schedule import timestep_pairs
-from ddpm_tutorial.plotting import nearest_sheet, save_sheet
+from ddpm_tutorial.plotting import save_sheet
 
 
 @dataclass

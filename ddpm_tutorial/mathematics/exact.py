@@ -64,6 +64,7 @@ class GaussianMixture:
 
         Shaped like x_t (B, ...), in float64; t int64 (B,), 1..T.
         """
+        x_t = x_t.double()  # or eps_hat would be that of rounded coefficients
         x0_mean, x0_variance = self._x0_moments(x_t, t)
         eps_hat = eps_from_x0(self.schedule, x_t, t, x0_mean)
         return Prediction(x0_mean, eps_hat, x0_variance=x0_variance)

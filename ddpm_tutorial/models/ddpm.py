@@ -160,7 +160,7 @@ class DDPM(nn.Module):
         return self.schedule.T / x0[0].numel() * torch.where(t == 1, -decoder_log_prob, kl)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no one answer to ==
 class ModelDenoiser(Denoiser):
     """What a `DDPM` sees in x_t, told a label or not, with guidance or without, clipped or not.
 
