@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-__all__ = ["TutorialError", "check_choice", "choose"]
+from torch import Tensor
+
+__all__ = ["TutorialError", "check_choice", "check_finite", "check_seed", "choose"]
 
 Thing = TypeVar("Thing")
 
@@ -27,3 +29,24 @@ def choose(name: str, value: str | Thing, registry: Mapping[str, Thing]) -> Thin
         return value
     check_choice(name, value, registry)
     return registry[value]
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """Raise ValueError, saying how many, where entries of `values` (any shape) are nan or infinite.
+
+    Waits for the device. A tensor on the meta device has no values, and passes.
+    """
+    if values.is_meta:
+        return
+    bad = values.numel() - int(values.isfinite().sum())
+    if bad:
+        raise ValueError(
+            f"{name}: {bad:,} of {values.numel():,} values are not finite (nan or inf), so nothing "
+            f"can be made of them; look for where they first appear"
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless torch can start a generator from `seed`: an integer, 0..2^64 - 1."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed = {seed}: choose 0..2^64 - 1")

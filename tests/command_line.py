@@ -1,5 +1,8 @@
 """The command line as tests call it: on fifty digits, with a tiny network."""
 
+import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -84,3 +87,29 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
     assert not any("error" in line for line in bar)
     assert len(message) < 600
     return message
+
+
+def start_processes(count: int, *command: object) -> list[subprocess.Popen]:
+    """`python COMMAND`, so often, as the processes of one run: what `accelerate launch` does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    everyone = {
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env=os.environ | everyone | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]

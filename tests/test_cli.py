@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import os
@@ -5,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -265,7 +268,8 @@ def test_stopped_by_hand_and_resumed_ends_with_the_same_bits(
     stop_after(5, monkeypatch)
     out = tmp_path / "run"
     assert run("train", "--out", out, "--steps", 6, "--save-every", 4, *TINY) == 130
-    assert "goes on with --resume" in capsys.readouterr().err
+    message = "Stopped. The run is saved up to step 4: the same command with --resume goes on.\n"
+    assert capsys.readouterr().err.endswith(message)
     state = load_checkpoint(out / "state.safetensors")
     assert state.details["step"] == 4
     # As if it had taken an hour so far.
@@ -342,13 +346,25 @@ def test_resume_with_nothing_to_resume_starts_and_says_so(tmp_path, capsys):
         ("evaluate --checkpoint {run} --n 1 --json {tmp}/sub.png", "sub.png is a folder"),
         ("evaluate --checkpoint {run} --n 1 --json {run}", "that is the checkpoint"),
         ("evaluate --checkpoint {run} --json {tmp}/no/a.json", "no does not exist"),
+        ("train --out {tmp}/{long} --steps 1", "xxx: File name too long"),
+        ("train --out {tmp}/a\0b --steps 1", "no name may hold the character 0"),
+        ("sample --checkpoint {run} --out {tmp}/{long}.png", "xxx.png: File name too long"),
+        ("sample --checkpoint {long} --out {tmp}/a.png", "xxx: File name too long"),
+        ("evaluate --checkpoint {run} --json {tmp}/{long}", "xxx: File name too long"),
+        ("train --out {tmp}/a --steps 1 --seed 18446744073709551616", "choose 0..2^64 - 1"),
+        ("train --out {tmp}/a --steps 1 --seed -1", "seed = -1: choose 0..2^64 - 1"),
+        ("sample --checkpoint {run} --out {tmp}/a.png --seed 18446744073709551616", "choose 0..2"),
+        ("evaluate --checkpoint {run} --seed -1", "seed = -1: choose 0..2^64 - 1"),
+        ("sample --checkpoint pretrained:mnist-labels --out {tmp}/a.png --n -1", "n = -1: ask for"),
+        ("sample --checkpoint pretrained:mnist-labels --out {tmp}/a.png --n 0", "n = 0: ask for"),
     ],
 )
 def test_bad_input_gets_one_clear_message(trained, tmp_path, capsys, arguments, named):
     (tmp_path / "sub.png").mkdir()
     run, state = trained / "model.safetensors", trained / "state.safetensors"
     before = contents(trained)
-    command, *options = arguments.format(tmp=tmp_path, run=run, state=state).split()
+    names = {"tmp": tmp_path, "run": run, "state": state, "long": 400 * "x"}
+    command, *options = arguments.format(**names).split()
     tiny = TINY if command == "train" else []
     assert named in refused(capsys, command, *tiny, *options)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -373,12 +389,218 @@ def test_a_command_that_cannot_be_read_names_the_option(tmp_path, capsys, argume
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("error", "command_and_remedy"),
+    [
+        (MemoryError(), ("train", "lower --batch-size or --channels")),
+        (torch.OutOfMemoryError("CUDA out of memory."), ("sample", "lower --n")),
+        (torch.OutOfMemoryError("CUDA out of memory."), ("evaluate", "lower --n and --samples")),
+        (RuntimeError("MPS backend out of memory (...)"), ("sample", "lower --n")),
+        ("really", ("sample", "lower --n")),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(
+    trained, tmp_path, capsys, monkeypatch, error, command_and_remedy
+):
+    command, remedy = command_and_remedy
+
+    def full(*_, **__):
+        if error == "really":
+            torch.empty(2**60)
+        raise error
+
+    name = {"train": "train", "sample": "sample", "evaluate": "measure_bound"}[command]
+    monkeypatch.setattr(getattr(cli, command), name, full)
+    model = trained / "model.safetensors"
+    arguments = {
+        "train": ["--out", tmp_path / "run", "--steps", 1, *TINY],
+        "sample": ["--checkpoint", model, "--out", tmp_path / "a.png"],
+        "evaluate": ["--checkpoint", model, *QUICK],
+    }[command]
+    message = f"error: out of memory: {remedy}. What was saved before is intact"
+    assert refused(capsys, command, *arguments) == message
+
+
+def test_another_failure_of_torch_keeps_its_trace(trained, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(cli.sample, "sample", broken)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        run("sample", "--checkpoint", trained / "model.safetensors", "--out", tmp_path / "a.png")
+
+
+@contextmanager
+def as_an_ordinary_user():
+    """Root may read anything: inside, nobody's rights hold."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def shared():
+    """A folder that others may look into, as those of pytest are not."""
+    with TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(trained, shared, capsys):
+    model = shared / "model.safetensors"
+    model.write_bytes((trained / "model.safetensors").read_bytes())
+    model.chmod(0)
+    with as_an_ordinary_user():
+        message = refused(capsys, "sample", "--checkpoint", model, "--out", shared / "a.png")
+    assert f"cannot read {model}: Permission denied. Ask for the right to read it" in message
+    assert "damaged" not in message
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o555], ids=["closed", "not to be written"])
+def test_the_folder_of_another_user_is_named(trained, shared, capsys, mode):
+    folder = shared / "theirs"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    folder.chmod(mode)
+    commands = [
+        ["train", "--out", folder, "--steps", 1, *TINY],
+        ["train", "--out", folder / "run", "--steps", 1, *TINY],
+        ["train", "--out", folder, "--resume", "--steps", 1, *TINY],
+        ["sample", "--checkpoint", "pretrained", "--out", folder / "a.png"],
+        ["evaluate", "--checkpoint", "pretrained", "--json", folder / "a.json"],
+    ]
+    if mode == 0:
+        commands.append(["sample", "--checkpoint", folder / "model.safetensors"])
+        commands[-1] += ["--out", shared / "a.png"]
+    with as_an_ordinary_user():
+        for command in commands:
+            assert str(folder) in refused(capsys, *command)
+
+
+SCREEN = """
+import sys
+from command_line import fifty
+from ddpm_tutorial import cli
+cli.evaluate.load_mnist = fifty
+cli.main()
+"""
+
+
+def on_a_screen(*arguments, encoding="ascii", **options):
+    """A command as a process of its own, on a screen that knows few signs."""
+    settings = {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run(
+        [sys.executable, "-c", SCREEN, *map(str, arguments)],
+        env=os.environ | settings,
+        capture_output=True,
+        timeout=100,
+        **options,
+    )
+
+
+def test_a_sign_that_the_screen_does_not_know_ends_nothing(trained, tmp_path):
+    out = tmp_path / "Zahlen für Ö.json"
+    base = ["evaluate", "--checkpoint", trained / "model.safetensors", *QUICK]
+    done = on_a_screen(*base, "--json", out)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text())["samples"]["samples"] == 2
+    assert rb"\N{PLUS-MINUS SIGN}" in done.stdout
+    picture = tmp_path / "Bild \N{SNOWMAN}.png"
+    done = on_a_screen("sample", *base[1:3], "--n", 1, "--steps", 1, "--out", picture)
+    assert done.returncode == 0, done.stderr
+    assert picture.exists()
+
+
+def test_whoever_reads_the_first_line_alone_gets_no_trace(trained, tmp_path):
+    out = tmp_path / "figures.json"
+    command = [sys.executable, "-c", SCREEN, "evaluate", "--checkpoint"]
+    command += [str(trained / "model.safetensors"), *QUICK, "--json", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()  # as `| head` does
+        errors = process.stderr.read()
+    assert process.wait() == 141, errors
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
+
+
+@pytest.mark.parametrize("trouble", ["samples", "memory", "stopped"])
+def test_evaluate_keeps_the_bound_whatever_comes_after(trained, tmp_path, monkeypatch, trouble):
+    def fail(*_, **__):
+        raise {
+            "samples": ValueError("samples 0..1: 3 values are not finite"),
+            "memory": MemoryError(),
+            "stopped": KeyboardInterrupt(),
+        }[trouble]
+
+    out = tmp_path / "figures.json"
+    base = ["evaluate", "--checkpoint", trained / "model.safetensors", *QUICK, "--json", out]
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.evaluate, "sample", fail)
+        assert run(*base) == (130 if trouble == "stopped" else 2)
+    kept = json.loads(out.read_text())
+    assert kept["samples"] is None
+    assert run(*base) == 0
+    whole = json.loads(out.read_text())
+    assert kept["bits_per_dim"] == whole["bits_per_dim"]
+    assert whole["samples"]["samples"] == 2
+
+
+def test_weights_that_are_not_finite_are_refused_by_every_command(trained, tmp_path, capsys):
+    path, out = tmp_path / "model.safetensors", tmp_path / "out"
+    checkpoint = load_checkpoint(trained / "model.safetensors")
+    checkpoint.tensors["network.first.bias"][0] = float("nan")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddpm_tutorial.io.checkpoint.check_finite", lambda *_: None)
+        save_checkpoint(path, checkpoint)
+    for command, option in (("sample", f"--out={out}.png"), ("evaluate", f"--json={out}")):
+        message = refused(capsys, command, "--checkpoint", path, option)
+        assert f"{path} is of no use: network.first.bias: 1 of 16 values are not finite" in message
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_evaluate_takes_the_data_set_that_the_model_was_trained_on(
+    trained, tmp_path, capsys, monkeypatch
+):
+    asked = []
+
+    def load(split, root, dataset):
+        asked.append((split, dataset))
+        return fifty(split)
+
+    for command in (cli.train, cli.evaluate):
+        monkeypatch.setattr(command, "load_mnist", load)
+    clothes, out = tmp_path / "run", tmp_path / "figures.json"
+    assert run("train", "--out", clothes, "--dataset", "fashion-mnist", "--steps", 1, *TINY) == 0
+    asked.clear()
+    base = ["evaluate", *QUICK, "--json", out, "--checkpoint"]
+    assert run(*base, clothes / "model.safetensors") == 0
+    assert asked == [("train", "fashion-mnist"), ("test", "fashion-mnist")]
+    assert "This is a model of Fashion-MNIST. The classifier reads digits" in (
+        capsys.readouterr().err
+    )
+    assert json.loads(out.read_text())["dataset"] == "fashion-mnist"
+    for digits in (trained / "model.safetensors", "pretrained"):
+        asked.clear()
+        assert run(*base, digits) == 0
+        assert asked == [("train", "mnist"), ("test", "mnist")]
+        assert "Fashion" not in capsys.readouterr().err
+        assert json.loads(out.read_text())["dataset"] == "mnist"
+
+
 def test_data_that_are_not_finite_are_refused(tmp_path, capsys, monkeypatch):
     digits = fifty("train")
     digits.images[3, 0, 5, 5] = float("nan")
     monkeypatch.setattr(cli.train, "load_mnist", lambda *_: digits)
     message = refused(capsys, "train", "--out", tmp_path / "run", "--steps", 3, *TINY)
-    assert "the data run from nan to nan" in message
+    assert "images: 1 of 39,200 values are not finite" in message
 
 
 def test_fashion_mnist_by_one_argument(tmp_path, capsys, monkeypatch):
@@ -513,8 +735,8 @@ def test_help_names_every_option(command, capsys):
     assert run(command, "--help") == 0
     text = capsys.readouterr().out
     fields = {"train": cli.Train, "sample": cli.Sample, "evaluate": cli.Evaluate}[command]
-    for name in fields.__dataclass_fields__:
-        option = "T" if name == "diffusion_steps" else name.replace("_", "-")
+    for field in dataclasses.fields(fields):
+        option = "T" if field.name == "diffusion_steps" else field.name.replace("_", "-")
         assert f"--{option}" in text
 
 
@@ -584,6 +806,6 @@ def test_evaluate_measures_in_float32(trained, monkeypatch):
         return measure_bound(*arguments, **options)
 
     monkeypatch.setattr(cli.evaluate, "measure_bound", measure)
-    monkeypatch.setattr("ddpm_tutorial.algorithms.training.has_fast_bfloat16", lambda: True)
+    monkeypatch.setattr("ddpm_tutorial.algorithms.processes.has_fast_bfloat16", lambda: True)
     assert run("evaluate", "--checkpoint", trained / "model.safetensors", *QUICK) == 0
     assert seen == [False]

@@ -56,6 +56,45 @@ def test_a_crash_half_way_leaves_the_old_file_whole(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, b"two")
     assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_two_programs_may_write_one_file_and_one_of_them_wins_whole(tmp_path, monkeypatch):
+    """The second starts and ends while the first is between its last byte and its rename."""
+    path, replace, once = tmp_path / "file", os.replace, []
+
+    def late(part, target):
+        if not once:
+            once.append(part)
+            write_atomically(path, b"second")
+        replace(part, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    write_atomically(path, b"first")
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_name_as_long_as_the_system_allows_is_written(tmp_path):
+    path = tmp_path / (251 * "x" + ".png")
+    check_file(path)
+    write_atomically(path, b"one")
+    assert path.read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("name", [400 * "x", "a\0b"], ids=["too long", "with a zero"])
+def test_a_name_that_no_file_can_have_is_refused_in_words(tmp_path, name):
+    for check in (check_file, check_parent):
+        with pytest.raises(TutorialError, match=r"cannot use the name .*: (File name|no name)"):
+            check(tmp_path / name)
+    with pytest.raises(TutorialError, match=r"cannot use the name"):
+        check_parent(tmp_path / name / "file")
+
+
+def test_what_is_written_may_be_read_by_others_as_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    write_atomically(tmp_path / "file", b"one")
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_missing_folder_is_named(tmp_path):

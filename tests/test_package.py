@@ -36,11 +36,11 @@ FLOORS = {
         "classifier",
         "vae",
     ],
-    "algorithms": ["training", "sampling", "elbo", "scores", "evaluation"],
+    "algorithms": ["processes", "training", "sampling", "elbo", "scores", "evaluation"],
     "io": ["files", "data", "checkpoint", "run"],
 }
 GROUND = ["errors", "machine", "coursework"]  # faces that need no floor
-FACES = ["plotting", "cli.words", "cli.train", "cli.sample", "cli.evaluate", "cli"]
+FACES = ["plotting", "cli.words", "cli.interrupt", "cli.train", "cli.sample", "cli.evaluate", "cli"]
 ORDER = GROUND + [f"{floor}.{name}" for floor, names in FLOORS.items() for name in names] + FACES
 MATHEMATICS = [name for name in ORDER if name.startswith("mathematics.")]
 ON_FLOORS = [name for name in ORDER if name.partition(".")[0] in FLOORS]

@@ -1,8 +1,5 @@
 import copy
 import math
-import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from command_line import start_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -24,7 +22,6 @@ from ddpm_tutorial import (
     TrainingRecord,
     UNet,
     UNetConfig,
-    has_fast_bfloat16,
     load_bundled,
     make_accelerator,
     train,
@@ -544,27 +541,7 @@ def weights_of_a_run(accelerator: Accelerator) -> dict[str, Tensor]:
 
 
 def test_two_processes_with_half_the_batch_each_take_the_steps_of_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    everyone = {
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
-    }
-    workers = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(tmp_path / f"{rank}.pt")],
-            env=os.environ | everyone | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
+    workers = start_processes(2, __file__, tmp_path)
     alone = weights_of_a_run(cpu())
     for worker in workers:
         _, errors = worker.communicate(timeout=100)
@@ -590,41 +567,12 @@ def test_uniform_integers_reach_both_ends_and_nothing_beyond(low: int, width: in
     assert sorted(set(drawn.tolist())) == list(range(low, low + width))
 
 
-@pytest.mark.parametrize(
-    ("cuda", "mps", "processor", "fast"),
-    [
-        ((8, 0), False, {}, True),
-        ((7, 5), False, {"avx512_bf16": True}, False),
-        (None, True, {"avx512_bf16": True}, False),
-        (None, False, {"avx512_bf16": True}, True),
-        (None, False, {"amx_bf16": True}, True),
-        (None, False, {"avx2": True}, False),
-        (None, False, None, False),
-    ],
-)
-def test_bfloat16_is_used_where_the_hardware_has_it(
-    monkeypatch: pytest.MonkeyPatch,
-    cuda: tuple[int, int] | None,
-    mps: bool,
-    processor: dict[str, bool] | None,
-    fast: bool,
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    if processor is None:
-        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    else:
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
-    assert has_fast_bfloat16() is fast
-
-
 def work() -> None:
     """One of the two processes of the test above."""
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     result = weights_of_a_run(accelerator)
     result["processes"] = torch.tensor(accelerator.num_processes)
-    torch.save(result, sys.argv[1])
+    torch.save(result, Path(sys.argv[1]) / f"{accelerator.process_index}.pt")
     torch.distributed.destroy_process_group()
 
 

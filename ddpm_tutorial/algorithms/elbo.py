@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ddpm_tutorial.errors import check_finite
 from ddpm_tutorial.mathematics.forward import (
     filled_like,
     posterior_kl,
@@ -247,7 +248,7 @@ def measure_bound(
     them are measured: one t at random in each of K equal stretches of 2..T, so that each t is as
     likely as any other and (T - 1) / K times their sum has the right mean. None measures all.
     Takes K + 1 network evaluations for each image. Raises ValueError for images that are not on 256
-    levels, a number out of range, or not one label for each image.
+    levels, a number out of range, not one label for each image, or a bound that is not finite.
     """
     denoiser = as_denoiser(model)
     T = denoiser.schedule.T
@@ -295,6 +296,7 @@ def measure_bound(
         for name in ("prior", "shares", "reconstruction")
     )
     denoising = shares.sum(1)
+    check_finite("the bound", prior + denoising + reconstruction)
     return BoundFigures(
         total=_estimate(prior + denoising + reconstruction),
         prior=_estimate(prior),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ddpm_tutorial.errors import check_finite, check_seed
 from ddpm_tutorial.models.classifier import DigitClassifier, classify
 
 __all__ = [
@@ -104,12 +105,17 @@ def measure_samples(
 
     The floor of the FID is that of N training images, drawn with `seed`. All images in [-1, 1].
     `progress` shows bars. Returns, beside the figures, the training images nearest to each sample.
-    Raises ValueError for fewer than two samples, or more samples than training images.
+    Raises ValueError for fewer than two samples, more samples than training images, images of
+    other shapes, or values that are not finite.
     """
+    check_seed(seed)
     if not 2 <= len(samples) <= len(train):
         raise ValueError(
             f"{len(samples)} samples: give 2..{len(train)}, for the floor needs as many real ones"
         )
+    for name, images in {"samples": samples, "train": train, "unseen": unseen}.items():
+        if images.numel() and float(images.min()) >= 0:
+            raise ValueError(f"{name}: no value is below 0, so they are not images in [-1, 1]")
     features, probabilities = classify(classifier, samples, progress=progress)
     train_features, _ = classify(classifier, train, progress=progress)
     unseen_features, unseen_probabilities = classify(classifier, unseen, progress=progress)
@@ -159,8 +165,10 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
 
     With Inception features this is known as FID. It falls as N and M grow, and is 0 only for
     equal means and covariances; so it is to be read beside that of two sets of real images.
+    Raises ValueError for features that are not finite, fewer than two rows, or other D.
     Source: Heusel et al. (2017), equation 6.
     """
+    _check_features(features_1, features_2, fewest=2)
     # Here, and not above: it takes seconds to import, and only this function needs it.
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -195,9 +203,10 @@ def precision_recall(
     is the share of samples inside the region of the real images, recall the share of real images
     inside that of the samples; both are in [0, 1]. The balls shrink as a set grows, so compare
     only figures with the same N and M, and take N = M. Computed in float64. Raises ValueError for
-    k < 1 or a set of k members or fewer.
+    k < 1, a set of k members or fewer, features that are not finite, or other D.
     Source: Kynkäänniemi et al. (2019), equations 1 and 2; they take k = 3.
     """
+    _check_features(real_features, sample_features)
     smaller = min(len(real_features), len(sample_features))
     if not 1 <= k < smaller:
         raise ValueError(f"k = {k}: choose 1..{smaller - 1}, for a set has {smaller} members")
@@ -230,11 +239,24 @@ def nearest_neighbours(
 ) -> tuple[Tensor, Tensor]:
     """The nearest of `among` (M, D) to each of `queries` (N, D): distance (N,) and index (N,).
 
-    Euclidean distance. `progress` shows a bar.
+    Euclidean distance. `progress` shows a bar. Raises ValueError for values that are not finite, an
+    empty set, or other D.
     """
+    _check_features(queries, among)
     batches = tqdm(queries.split(batch_size), unit="batch", desc="nearest", disable=not progress)
     pairs = [torch.cdist(batch, among).min(1) for batch in batches]
     return torch.cat([pair.values for pair in pairs]), torch.cat([pair.indices for pair in pairs])
+
+
+def _check_features(one: Tensor, other: Tensor, fewest: int = 1) -> None:
+    """Raise ValueError unless both are finite (N, D), with the same D and N >= fewest."""
+    for features in (one, other):
+        if features.ndim != 2 or len(features) < fewest or features.shape[1] != other.shape[1]:
+            raise ValueError(
+                f"the two sets have shapes {tuple(one.shape)} and {tuple(other.shape)}: give "
+                f"(N, D) and (M, D), with N and M at least {fewest}"
+            )
+        check_finite("features", features)
 
 
 def _compare_distances(

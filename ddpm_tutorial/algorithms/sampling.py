@@ -3,7 +3,7 @@
 Each says how to move from t to s, and `walk` walks the same list of pairs (t, s) with any of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial.errors import choose
+from ddpm_tutorial.errors import check_finite, choose
 from ddpm_tutorial.mathematics.forward import (
     Prediction,
     filled_like,
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 SamplePath = Iterator[tuple[int, Tensor, Tensor]]
-Pairs = list[tuple[int, int]]
+Pairs = Sequence[tuple[int, int]]
 
 
 class Here(NamedTuple):
@@ -225,7 +225,8 @@ def sample(
     """Sample n examples, (n, *shape): (n, 1, 28, 28) in [-1, 1] for digits.
 
     Drawn `batch_size` at a time; `progress` shows a bar. The other arguments and the errors are
-    those of `sample_path`.
+    those of `sample_path`; and ValueError where an example comes out with values that are not
+    finite.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: it must be at least 1")
@@ -247,6 +248,7 @@ def sample(
             )
             for t, x_t, _ in path:  # noqa: B007
                 bar.update(t > 0)
+            check_finite(f"samples {start}..{stop - 1}", x_t)
             batches.append(x_t)
     return torch.cat(batches)
 
@@ -275,13 +277,14 @@ def ddim_invert(
         eps_hat = denoiser(x, at_s.clamp(min=1)).eps_hat
         x0_hat = x0_from_eps(denoiser.schedule, x, at_s, eps_hat)
         x = q_sample(denoiser.schedule, x0_hat, at_t, eps_hat)
+    check_finite("the noise that was found", x)
     return x
 
 
 def pairs_of(denoiser: Denoiser, steps: int | Pairs | None) -> Pairs:
     """The pairs (t, s) to walk: as they are given, or so many of them, evenly spaced."""
     T = denoiser.schedule.T
-    if not isinstance(steps, list):
+    if steps is None or isinstance(steps, int):
         return timestep_pairs(T, steps)
     check_pairs(T, steps)
     return steps
@@ -301,3 +304,5 @@ def _check_draw(denoiser: Denoiser, n: int, x: Tensor | None) -> None:
             f"the images have shape {tuple(x.shape)}: give one for each of {n} samples, in all "
             f"{(n, *denoiser.shape)}"
         )
+    if x is not None:
+        check_finite("the images", x)

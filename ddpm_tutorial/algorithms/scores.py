@@ -15,7 +15,7 @@ from ddpm_tutorial.mathematics.exact import GaussianMixture
 from ddpm_tutorial.mathematics.forward import filled_like, signal_and_sigma, standard_normal
 from ddpm_tutorial.mathematics.gaussian import normal_log_prob
 from ddpm_tutorial.mathematics.schedule import NoiseSchedule, timestep_pairs
-from ddpm_tutorial.models.denoiser import Denoiser
+from ddpm_tutorial.models.denoiser import Denoiser, HasDenoiser, as_denoiser
 
 __all__ = [
     "Corrected",
@@ -30,13 +30,20 @@ __all__ = [
 ]
 
 
-def score(denoiser: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
+def score(model: HasDenoiser | Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
     """The gradient of ln q(x_t) with respect to x_t, per unit of x_t, shaped like x_t (B, ...).
 
     It is what the guess of the noise says, -eps_hat / sqrt(1 - alpha_bar_t), for t int64 (B,) in
-    1..T, and exact where the guess is the best there is. The guess is never clipped.
-    Source: Song et al. (2021, SDE), section 3.2; Vincent (2011).
+    1..T, and exact where the guess is the best there is. The guess is never clipped. Raises
+    ValueError for t = 0, where there is no noise to guess; there an exact mixture has a score of
+    its own. Source: Song et al. (2021, SDE), section 3.2; Vincent (2011).
     """
+    if t.device.type == "cpu" and bool((t == 0).any()):
+        raise ValueError(
+            "t = 0: at the data there is no noise to read a score from. Use t in 1..T, or, of an "
+            "exact mixture, its method score"
+        )
+    denoiser = as_denoiser(model)
     eps_hat = denoiser.unclipped()(x_t, t).eps_hat
     _, sigma = signal_and_sigma(denoiser.schedule, t, eps_hat)
     return -eps_hat / sigma

@@ -3,18 +3,20 @@
 import copy
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import is_initialized
 from accelerate.utils import broadcast
 from torch import Tensor
 
-from ddpm_tutorial.errors import TutorialError
+from ddpm_tutorial.algorithms.processes import make_accelerator
+from ddpm_tutorial.errors import TutorialError, check_finite, check_seed
 from ddpm_tutorial.mathematics.forward import standard_normal
 from ddpm_tutorial.models.ddpm import DDPM
+from ddpm_tutorial.models.network import check_labels
 
 __all__ = [
     "TrainingConfig",
@@ -22,8 +24,6 @@ __all__ = [
     "TrainingRecord",
     "TrainingState",
     "gradient_step",
-    "has_fast_bfloat16",
-    "make_accelerator",
     "train",
     "uniform_integers",
     "update_ema",
@@ -59,14 +59,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError(f"steps = {self.steps}, minutes = {self.minutes}: give one of the two")
-        for name in (
-            "steps",
-            "minutes",
-            "batch_size",
-            "learning_rate",
-            "warmup_steps",
-            "max_gradient_norm",
-        ):
+        positive = "steps minutes batch_size learning_rate warmup_steps max_gradient_norm"
+        for name in positive.split():
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} = {value}: it must be greater than 0, and finite")
@@ -74,6 +68,7 @@ class TrainingConfig:
             raise ValueError(f"ema_decay = {self.ema_decay}: it must lie in [0, 1)")
         if not 0 <= self.label_dropout <= 1:
             raise ValueError(f"label_dropout = {self.label_dropout}: it must lie in [0, 1]")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -98,12 +93,18 @@ class TrainingState:
     """All that a training run would need to go on as if it had never stopped.
 
     Dropout is the exception: it draws from torch's global generator, which is not held here.
+    Raises ValueError for a model none of whose weights can be trained.
     """
 
     def __init__(self, model: DDPM, config: TrainingConfig, device: torch.device) -> None:
         self.model = model.to(device).train()
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ValueError(
+                "none of the model's weights can be trained: a model that was loaded has them "
+                "frozen, and model.requires_grad_(True) frees them"
+            )
         self.optimizer = torch.optim.AdamW(
             self.parameters,
             lr=config.learning_rate,
@@ -113,6 +114,7 @@ class TrainingState:
         )
         # Numbers are drawn where the model runs, if that place has a generator of its own.
         source = device if device.type in ("cuda", "mps") else "cpu"
+        self.seed = config.seed
         self.generator = torch.Generator(source).manual_seed(config.seed)
         self.step = 0
         self.seconds = 0.0
@@ -133,19 +135,36 @@ class TrainingState:
         }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `tensors()` of an earlier run of the same configuration gave."""
+        """Take over what `tensors()` of an earlier run of the same configuration gave.
+
+        On another kind of device than that run's, whose random numbers cannot be drawn here, it
+        warns, and others are drawn.
+        """
         self.model.load_state_dict(with_prefix(tensors, "model."))
         self.ema.load_state_dict(with_prefix(tensors, "ema."))
         for index, parameter in enumerate(self.parameters):
+            fused = self.optimizer.param_groups[0]["fused"]
             self.optimizer.state[parameter] = {
                 # Moments keep the memory layout of their parameter: the fused optimiser walks
                 # both by address, so channels_last beside contiguous would mix up the entries.
-                name: torch.empty_like(parameter).copy_(value) if value.ndim else value.clone()
+                # It counts its steps where the parameter is, the other one on the CPU.
+                name: torch.empty_like(parameter).copy_(value)
+                if value.ndim
+                else value.to(parameter.device if fused else "cpu", copy=True)
                 for name, value in with_prefix(tensors, f"optimizer.{index}.").items()
             }
-        self.generator.set_state(tensors["generator"])
         self.step = int(tensors["step"])
         self.seconds = float(tensors["seconds"])
+        if tensors["generator"].shape == self.generator.get_state().shape:
+            self.generator.set_state(tensors["generator"])
+        else:
+            warnings.warn(
+                f"this run was saved on another kind of device than {self.generator.device.type}: "
+                f"it goes on from step {self.step} with other random numbers than it would have "
+                f"drawn there",
+                stacklevel=2,
+            )
+            self.generator.manual_seed((self.seed + self.step) % 2**64)
 
 
 def train(
@@ -157,17 +176,18 @@ def train(
     accelerator: Accelerator | None = None,
     resume: dict[str, Tensor] | None = None,
 ) -> Iterator[TrainingRecord]:
-    """Train `model` in place on `data` (N, ...) in [-1, 1], optionally with `labels` int64 (N,).
+    """Train `model` in place on `data` (N, *shape) in [-1, 1], optionally with `labels`.
 
-    A generator: it yields a `TrainingRecord` after every step, so that the caller can plot, save
-    or stop. `resume` takes `record.state.tensors()` of an earlier run of the same configuration.
-    Raises ValueError for data outside [-1, 1] or a batch that the processes cannot share, and
-    `TrainingDiverged` at the first step whose loss or gradient is not finite; the averaged model
-    is then still that of the step before.
+    A model that tells classes apart needs `labels` int64 (N,), 0..num_classes - 1; no other takes
+    them. A generator: it yields a `TrainingRecord` after every step, so that the caller can plot,
+    save or stop. `resume` takes `record.state.tensors()` of an earlier run of the same
+    configuration. Raises ValueError for data or labels that are not as the model takes them, or a
+    batch that the processes cannot share, and `TrainingDiverged` at the first step whose loss or
+    gradient is not finite; the averaged model is then still that of the step before.
     Source: Ho et al. (2020), Algorithm 1, plus the usual averaging of weights.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
-    _check_data(data, labels)
+    _check_data(model, data, labels)
     processes, rank = accelerator.num_processes, accelerator.process_index
     if config.batch_size % processes:
         raise ValueError(
@@ -270,29 +290,6 @@ def update_ema(ema: DDPM, model: DDPM, decay: float, step: int) -> None:
         average.copy_(current)
 
 
-def make_accelerator() -> Accelerator:
-    """CUDA, then MPS, then CPU, with bfloat16 autocast where the hardware is fast at it.
-
-    Started by `accelerate launch`, it joins the other processes. If the program already made an
-    Accelerator, its precision holds: Accelerate knows one in a process.
-    """
-    if is_initialized():
-        return Accelerator()
-    return Accelerator(mixed_precision="bf16" if has_fast_bfloat16() else "no")
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether matrix products in bfloat16 have their own instructions on the device in use."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_capability() >= (8, 0)
-    if torch.backends.mps.is_available():
-        return False
-    if not hasattr(torch.cpu, "get_capabilities"):  # an older release: float32 is always right
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
 def _learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
     warmup = min(1.0, (step + 1) / config.warmup_steps)
     return config.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * progress))
@@ -323,13 +320,28 @@ def _finite(
     return values
 
 
-def _check_data(data: Tensor, labels: Tensor | None) -> None:
+def _check_data(model: DDPM, data: Tensor, labels: Tensor | None) -> None:
+    if data.shape[1:] != model.shape or not len(data):
+        raise ValueError(
+            f"the data have shape {tuple(data.shape)}, and the model is one of {model.shape}: give "
+            f"(N, {', '.join(map(str, model.shape))}), with N at least 1"
+        )
+    check_finite("data", data)
     low, high = float(data.min()), float(data.max())
     if not (-1 <= low < 0 and high <= 1):
         raise ValueError(
             f"the data run from {low:g} to {high:g}: scale images to [-1, 1] (bytes: x / 127.5 - 1)"
         )
-    if labels is not None and labels.shape != (len(data),):
+    if (labels is None) != (model.num_classes == 0):
         raise ValueError(
-            f"labels have shape {tuple(labels.shape)}: give one for each of the {len(data)} images"
+            f"the model tells {model.num_classes} classes apart, and there are "
+            f"{'no' if labels is None else len(labels)} labels: give labels to a model with "
+            f"classes, and to no other"
         )
+    if labels is not None:
+        if labels.shape != (len(data),):
+            raise ValueError(
+                f"labels have shape {tuple(labels.shape)}: give one for each of the {len(data)} "
+                f"images"
+            )
+        check_labels(labels, model.num_classes - 1)

@@ -3,14 +3,16 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 
+from ddpm_tutorial.algorithms.processes import make_accelerator
 from ddpm_tutorial.algorithms.sampling import SAMPLERS, sample
-from ddpm_tutorial.algorithms.training import make_accelerator
-from ddpm_tutorial.cli.words import labels_for, model_named, one_of, with_options
+from ddpm_tutorial.cli.words import labels_for, one_of, path_named, with_options
+from ddpm_tutorial.errors import check_seed
+from ddpm_tutorial.io.checkpoint import load_model
 from ddpm_tutorial.io.data import to_bytes
 from ddpm_tutorial.io.files import check_file, write_atomically
 from ddpm_tutorial.models.reverse_variance import REVERSE_VARIANCES
@@ -20,6 +22,8 @@ from ddpm_tutorial.plotting import save_sheet
 @dataclass
 class Sample:
     """Draw digits from a trained model, as a picture or as an array."""
+
+    less_memory: ClassVar[str] = "lower --n"
 
     checkpoint: str
     """A model.safetensors that train wrote, or one that ships: pretrained, pretrained:NAME."""
@@ -49,8 +53,9 @@ class Sample:
         if self.out.suffix not in (".png", ".npz"):
             raise ValueError(f'out = "{self.out}": the name must end in .png or .npz')
         check_file(self.out)
+        check_seed(self.seed)
         accelerator = make_accelerator()
-        model = model_named(self.checkpoint).to(accelerator.device)
+        model = load_model(path_named(self.checkpoint)).to(accelerator.device)
         sampler = with_options(self.sampler, eta=self.eta or None, variance=self.variance)
         label = labels_for(model, self.n, self.digit)
         with accelerator.autocast():

@@ -2,24 +2,22 @@
 
 import dataclasses
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import tyro
 from tqdm import tqdm
 
+from ddpm_tutorial.algorithms.processes import any_process, in_all_processes, make_accelerator
 from ddpm_tutorial.algorithms.sampling import sample
-from ddpm_tutorial.algorithms.training import (
-    TrainingConfig,
-    TrainingRecord,
-    make_accelerator,
-    train,
-)
+from ddpm_tutorial.algorithms.training import TrainingConfig, TrainingRecord, train
+from ddpm_tutorial.cli.interrupt import StopRequest
 from ddpm_tutorial.cli.words import labels_for, one_of
 from ddpm_tutorial.io.checkpoint import Checkpoint
-from ddpm_tutorial.io.data import Dataset, load_mnist
+from ddpm_tutorial.io.data import Dataset, Digits, load_mnist
 from ddpm_tutorial.io.run import Run, fingerprint
 from ddpm_tutorial.mathematics.schedule import SCHEDULES
 from ddpm_tutorial.models.config import DDPMConfig
@@ -37,8 +35,11 @@ class Train:
 
     Writes OUT/model.safetensors (the averaged weights, to sample from), OUT/state.safetensors
     (to go on with --resume), OUT/log.csv (loss, gradient norm, learning rate and seconds of each
-    step) and OUT/samples/*.png while it runs. Give --steps or --minutes.
+    step) and OUT/samples/*.png while it runs. Give --steps or --minutes. Ctrl-C saves, and then
+    stops.
     """
+
+    less_memory: ClassVar[str] = "lower --batch-size or --channels"
 
     out: Path
     """Folder of this run. It is made; the folder that is to hold it must exist."""
@@ -101,52 +102,58 @@ class Train:
         if self.steps is None and self.minutes is None:
             self.steps = 5000
         model_config, training_config = self._configs()
-        digits = load_mnist("train", self.data, self.dataset)
+        accelerator = make_accelerator()
+        digits, data = in_all_processes(self._load, lambda found: found[1])
         if saved is not None:
             run.check_data(saved, digits)
         torch.manual_seed(self.seed)
-        model = model_config.build()
-        accelerator = make_accelerator()
-        accelerator.wait_for_everyone()  # all have looked at OUT before one of them writes there
-
         records = train(
-            model,
+            model_config.build(),
             digits.images,
             training_config,
             labels=digits.labels if self.with_labels else None,
             accelerator=accelerator,
             resume=None if saved is None else saved.tensors,
         )
-        if not accelerator.is_main_process:
-            for _ in records:
-                pass
-            return
-        if self.resume and saved is None:
+        if self.resume and saved is None and accelerator.is_main_process:
             print(f"Nothing to resume in {self.out}: starting at step 0.", file=sys.stderr)
-        data = fingerprint(digits)
-        record = None
-        with run.locked(), self._bar(saved) as bar:
-            for record in records:
-                self._show(bar, record)
-                run.note(record)
-                if record.step % self.save_every == 0:
-                    run.save(model_config, record, settings_of(self), data)
-                if record.step % self.sample_every == 0:
-                    with accelerator.autocast():
-                        self._draw(record, run.sheet(record.step))
-            if record is None:
+
+        with ExitStack() as stack:
+            main = accelerator.is_main_process
+            in_all_processes(lambda: main and stack.enter_context(run.locked()))
+            stop = stack.enter_context(StopRequest())
+            bar = stack.enter_context(self._bar(saved, main))
+            record, kept = None, None if saved is None else int(saved.tensors["step"])
+            try:
+                for record in records:
+                    stopping = any_process(accelerator, stop.asked)
+                    if main:
+                        self._show(bar, record)
+                        run.note(record)
+                        if record.step % self.save_every == 0 or stopping or record.progress == 1:
+                            run.save(model_config, record, settings_of(self), data)
+                            kept = record.step
+                        if record.step % self.sample_every == 0 or record.progress == 1:
+                            with accelerator.autocast():
+                                self._draw(record, run.sheet(record.step))
+                    if stopping and record.progress < 1:
+                        raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(_how_to_go_on(kept) if main else "") from None
+            if record is None and main:
                 assert saved is not None
                 run.finish(saved)
-            else:
-                if record.step % self.save_every:
-                    run.save(model_config, record, settings_of(self), data)
-                with accelerator.autocast():
-                    self._draw(record, run.sheet(record.step))
+        if not main:
+            return
         if record is None:
             print(f"The run in {self.out} is already finished.", file=sys.stderr)
             return
         accelerator.end_training()
         print(f"Trained for {record.step} steps. Weights: {run.model}")
+
+    def _load(self) -> tuple[Digits, dict[str, Any]]:
+        digits = load_mnist("train", self.data, self.dataset)
+        return digits, fingerprint(digits)
 
     def _insisted(self, usual: dict[str, Any]) -> set[str]:
         """The settings that are not the usual ones, or that the user wrote all the same."""
@@ -177,14 +184,15 @@ class Train:
             ),
         )
 
-    def _bar(self, saved: Checkpoint | None) -> "tqdm[Any]":
+    def _bar(self, saved: Checkpoint | None, shown: bool) -> "tqdm[Any]":
         """Counts steps, or seconds in a run of given minutes; so the time left is right."""
         if self.steps is not None:
             done = 0 if saved is None else int(saved.tensors["step"])
-            return tqdm(total=self.steps, initial=done, unit="step")
+            return tqdm(total=self.steps, initial=done, unit="step", disable=not shown)
         assert self.minutes is not None
         seconds = 0 if saved is None else int(saved.tensors["seconds"])
-        return tqdm(total=round(60 * self.minutes), initial=seconds, unit="s")
+        total = round(60 * self.minutes)
+        return tqdm(total=total, initial=seconds, unit="s", disable=not shown)
 
     def _show(self, bar: "tqdm[Any]", record: TrainingRecord) -> None:
         done = record.step if self.steps is not None else int(record.seconds)
@@ -204,3 +212,9 @@ def settings_of(command: Train) -> dict[str, Any]:
     """The options of `command` that make its result what it is."""
     values = dataclasses.asdict(command)
     return {name: value for name, value in values.items() if name not in NOT_SETTINGS}
+
+
+def _how_to_go_on(step: int | None) -> str:
+    if step is None:
+        return "Stopped before a step was saved."
+    return f"Stopped. The run is saved up to step {step}: the same command with --resume goes on."

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ import tyro
 
 from ddpm_tutorial.algorithms.sampling import SAMPLERS, Sampler
 from ddpm_tutorial.errors import choose
-from ddpm_tutorial.io.checkpoint import PRETRAINED, load_model, load_pretrained
+from ddpm_tutorial.io.checkpoint import PRETRAINED, pretrained_path
 from ddpm_tutorial.models.ddpm import DDPM
 
 
@@ -26,12 +27,12 @@ def one_of(words: Iterable[str]) -> Any:
     )
 
 
-def model_named(checkpoint: str) -> DDPM:
-    """The model of a file, or one that ships: "pretrained", "pretrained:NAME"."""
+def path_named(checkpoint: str) -> Path:
+    """Where the weights lie: a file, or those that ship, "pretrained" or "pretrained:NAME"."""
     word, _, name = checkpoint.partition(":")
-    return (
-        load_pretrained(name or PRETRAINED[0]) if word == "pretrained" else load_model(checkpoint)
-    )
+    if word != "pretrained":
+        return Path(checkpoint)
+    return pretrained_path(name or PRETRAINED[0])
 
 
 def with_options(word: str, **options: Any) -> Sampler:

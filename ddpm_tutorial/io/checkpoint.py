@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ddpm_tutorial.errors import TutorialError, check_choice
-from ddpm_tutorial.io.files import ASSETS, write_atomically
+from ddpm_tutorial.errors import TutorialError, check_choice, check_finite
+from ddpm_tutorial.io.files import ASSETS, shortened, write_atomically
 from ddpm_tutorial.models.classifier import DigitClassifier
 from ddpm_tutorial.models.config import DDPMConfig
 from ddpm_tutorial.models.ddpm import DDPM
@@ -23,6 +24,8 @@ __all__ = [
     "load_classifier",
     "load_model",
     "load_pretrained",
+    "model_of",
+    "pretrained_path",
     "save_checkpoint",
     "save_model",
 ]
@@ -42,8 +45,14 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, atomically. Raises TutorialError where the disk will not take it."""
+    """Write a checkpoint, atomically.
+
+    Raises TutorialError where the disk will not take it, and ValueError for a tensor with values
+    that are not finite: what was there before is then intact.
+    """
     tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
+    for name, value in tensors.items():
+        check_finite(name, value)
     header = {
         "config": json.dumps(checkpoint.config and checkpoint.config.as_plain_values()),
         "details": json.dumps(checkpoint.details),
@@ -55,21 +64,30 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote.
 
-    Raises TutorialError that names the file where it is missing, truncated, changed since it was
-    written, or not one of ours.
+    Raises TutorialError that names the file where it is missing, cannot be read, is truncated,
+    changed since it was written, holds values that are not finite, or is not one of ours.
     """
     path = Path(path)
-    if path.is_dir():
-        raise TutorialError(f"{path} is a folder: name a file in it, such as model.safetensors")
-    if not path.is_file():
-        raise TutorialError(f"{path} does not exist: name a checkpoint that train wrote")
     try:
+        if path.is_dir():
+            raise TutorialError(f"{path} is a folder: name a file in it, such as model.safetensors")
+        if not path.is_file():
+            raise TutorialError(
+                f"{shortened(path)} does not exist: name a checkpoint that train wrote"
+            )
+        with open(path, "rb"):  # safetensors does not tell a file that it may not read from others
+            pass
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
+    except safetensors.SafetensorError as error:
         raise TutorialError(
             f"{path} is damaged or no safetensors file ({error}): copy it again, or train anew"
+        ) from None
+    except OSError as error:
+        raise TutorialError(
+            f"cannot read {shortened(path)}: {error.strerror or error}. Ask for the right to read "
+            f"it, or name another file"
         ) from None
     if not {"config", "details", "sha256"} <= header.keys():
         raise TutorialError(f"{path} was not written by ddpm_tutorial: its header has no config")
@@ -78,6 +96,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{path} is damaged: its checksum does not match its content. Copy it again, or train "
             f"anew"
         )
+    for name, value in tensors.items():
+        try:
+            check_finite(name, value)
+        except ValueError as error:
+            raise TutorialError(f"{path} is of no use: {error}") from None
     try:
         fields = json.loads(header["config"])
         if fields is None:
@@ -93,7 +116,25 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def save_model(path: str | Path, model: DDPM, config: DDPMConfig, details: dict[str, Any]) -> None:
-    """Write the weights of `model`, which `config` can build again, for `load_model`."""
+    """Write the weights of `model`, which `config` can build again, for `load_model`.
+
+    Raises ValueError where `config` builds another model, and as `save_checkpoint`.
+    """
+    with warnings.catch_warnings(action="ignore"):  # who built the model has been warned
+        built = _build(config)
+    for name, ours, theirs in (
+        ("schedule", model.schedule.beta.tolist(), built.schedule.beta.tolist()),
+        ("parameterisation", type(model.parameterisation), type(built.parameterisation)),
+        ("reverse variance", type(model.reverse_variance), type(built.reverse_variance)),
+        ("shape", model.shape, built.shape),
+        ("min_snr", model.min_snr, built.min_snr),
+        ("network", _shapes(model), _shapes(built)),
+    ):
+        if ours != theirs:
+            raise ValueError(
+                f"the {name} of the model is not the one that the configuration builds, so what is "
+                f"saved would come back as another model: give the configuration that built it"
+            )
     tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     save_checkpoint(path, Checkpoint(config, tensors, details))
 
@@ -101,13 +142,19 @@ def save_model(path: str | Path, model: DDPM, config: DDPMConfig, details: dict[
 def load_model(path: str | Path) -> DDPM:
     """Build the model that a checkpoint describes, in eval mode, on the CPU.
 
-    Raises TutorialError as `load_checkpoint`, and where the weights do not fit the configuration.
+    Raises TutorialError as `load_checkpoint` and `model_of`.
     """
-    checkpoint = load_checkpoint(path)
+    return model_of(load_checkpoint(path), path)
+
+
+def model_of(checkpoint: Checkpoint, path: str | Path) -> DDPM:
+    """Build the model of a checkpoint, in eval mode, on the CPU; `path` is its name in messages.
+
+    Raises TutorialError where it holds none, or weights that do not fit the configuration.
+    """
     if checkpoint.config is None:
         raise TutorialError(f"{path} holds no diffusion model: name a model.safetensors")
-    with torch.random.fork_rng(devices=[]):  # building draws initial weights; leave no trace
-        model = checkpoint.config.build()
+    model = _build(checkpoint.config)
     wanted, found = model.state_dict().keys(), checkpoint.tensors.keys()
     if wanted != found:
         raise TutorialError(
@@ -131,8 +178,13 @@ def load_pretrained(name: str = "mnist") -> DDPM:
     for the bound, "mnist-labels" the one that is told which digit to draw. Raises ValueError for a
     name that is not there.
     """
+    return load_model(pretrained_path(name))
+
+
+def pretrained_path(name: str) -> Path:
+    """The file of a model that ships. Raises ValueError for a name that is not there."""
     check_choice("name", name, PRETRAINED)
-    return load_model(ASSETS / f"{name}.safetensors")
+    return ASSETS / f"{name}.safetensors"
 
 
 def load_classifier() -> DigitClassifier:
@@ -141,6 +193,16 @@ def load_classifier() -> DigitClassifier:
         classifier = DigitClassifier()
     classifier.load_state_dict(load_checkpoint(ASSETS / "classifier.safetensors").tensors)
     return classifier.eval().requires_grad_(False)
+
+
+def _build(config: DDPMConfig) -> DDPM:
+    """The model of a configuration; the initial weights that it draws leave no trace."""
+    with torch.random.fork_rng(devices=[]):
+        return config.build()
+
+
+def _shapes(model: DDPM) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in model.state_dict().items()}
 
 
 def _from_first_edition(

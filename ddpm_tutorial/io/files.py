@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 from ddpm_tutorial.errors import TutorialError
@@ -10,6 +11,7 @@ __all__ = [
     "ASSETS",
     "check_file",
     "check_parent",
+    "shortened",
     "write_atomically",
 ]
 
@@ -17,11 +19,23 @@ ASSETS = Path(__file__).parent.parent / "assets"  # what ships with the package
 
 
 def check_parent(path: Path) -> None:
-    """Raise TutorialError unless the folder that is to hold `path` exists and can be written."""
+    """Raise TutorialError unless the folder that is to hold `path` exists and can be written.
+
+    And unless `path` is a name that this system can give to a file.
+    """
     folder = path.absolute().parent
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+        path.exists()
+        if "\0" in str(path):  # what Path takes for a file that does not exist
+            raise ValueError("no name may hold the character 0")
+    except (OSError, ValueError) as error:  # a name too long, a folder that hides what is in it
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TutorialError(f"cannot use the name {shortened(path)}: {reason}") from None
+    if not found:
         raise TutorialError(f"the folder {folder} does not exist: create it, or choose another")
-    if not os.access(folder, os.W_OK):
+    as_it_runs = os.access in os.supports_effective_ids
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=as_it_runs):
         raise TutorialError(f"the folder {folder} cannot be written to: choose another")
 
 
@@ -38,18 +52,28 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises TutorialError, and leaves any earlier file at `path` as it was, where the disk is full
     or the folder is gone.
     """
-    part = path.with_name(path.name + ".part")
+    # A name of its own: two programs may be writing the same file, and the last one wins whole.
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with open(part, "wb") as file:
+        with open(part, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):  # the disk's first complaint is the one to report
             part.unlink()
-        kept = " The file that was there before is intact." if path.exists() else ""
+        if not isinstance(error, OSError):
+            raise
+        kept = " The file that was there before is intact." if os.path.exists(path) else ""
         raise TutorialError(
             f"could not write {path} ({len(content) / 1e6:.1f} MB): {error.strerror}. Free some "
             f"space or choose another folder.{kept}"
         ) from error
+
+
+def shortened(path: Path) -> str:
+    """The name of a file for a message: whole, or where it would fill the screen, its ends."""
+    name = str(path)
+    name = name if name.isprintable() else repr(name)
+    return name if len(name) <= 200 else f"{name[:90]} ... {name[-90:]}"

@@ -197,7 +197,12 @@ class Run:
             if header.strip() != LOG_COLUMNS:
                 raise ValueError
             return [line for line in lines if int(line.partition(",")[0]) <= step]
-        except (ValueError, OSError):
+        except OSError as error:
+            raise TutorialError(
+                f"cannot read {self.log}: {error.strerror}. Ask for the right to, or choose "
+                f"another --out"
+            ) from None
+        except ValueError:
             raise TutorialError(
                 f"{self.log} is no log that train wrote: move it away, and --resume begins a new "
                 f"one"

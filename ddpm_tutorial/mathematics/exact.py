@@ -4,9 +4,12 @@ With one component (Gaussian data) every reverse step is exactly Gaussian and th
 With several, the best denoiser has a closed form and ln p(x_0) is known, so the gap can be seen.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
+from ddpm_tutorial.errors import check_finite
 from ddpm_tutorial.mathematics.forward import Prediction, eps_from_x0, match, q_posterior
 from ddpm_tutorial.mathematics.gaussian import normal_log_prob
 from ddpm_tutorial.mathematics.schedule import NoiseSchedule
@@ -47,8 +50,11 @@ class GaussianMixture:
             )
         if abs(sum(weights) - 1) > 1e-9 or min(weights) <= 0:
             raise ValueError(f"weights = {weights}: they must be positive and sum to 1")
-        if min(variances) <= 0:
-            raise ValueError(f"variances = {variances}: they must be positive")
+        if not 0 < min(variances) <= max(variances) < math.inf or not math.isfinite(sum(means)):
+            raise ValueError(
+                f"variances = {variances}, means = {means}: all must be finite, and the variances "
+                f"positive"
+            )
         self.schedule = schedule
         self.weights = torch.tensor(weights, dtype=torch.float64)
         self.means = torch.tensor(means, dtype=torch.float64)
@@ -111,7 +117,10 @@ class GaussianMixture:
         return normal_log_prob(x0, mean, log_variance).flatten(1).sum(1)
 
     def check_data(self, x0: Tensor) -> None:
-        """Nothing is asked of x_0: any real numbers have a density."""
+        """Raise ValueError unless x_0 (B, ...) holds numbers, all finite: these have a density."""
+        if not x0.numel():
+            raise ValueError(f"x0 has shape {tuple(x0.shape)}: give at least 1 number")
+        check_finite("x0", x0)
 
     def rows(self, start: int, stop: int) -> "GaussianMixture":
         """Itself: it holds no value for each sample."""

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +22,8 @@ class NoiseSchedule:
 
     t = 0 is the data: `beta[0] = 0`, `alpha_bar[0] = 1`, `snr[0] = inf`. Build one with
     `linear`, `cosine`, `sigmoid` or `log_snr`, or from any `beta` (T + 1,) with `beta[0] = 0` and
-    `beta[1:]` strictly between 0 and 1; anything else raises ValueError.
+    `beta[1:]` strictly between 0 and 1; anything else raises ValueError, and so does a schedule
+    that leaves too little of the data for a float32 to hold.
     """
 
     beta: Tensor
@@ -44,7 +45,20 @@ class NoiseSchedule:
                 f"lie strictly between 0 and 1"
             )
         tables = {"beta": beta, "alpha": 1 - beta}
+        if bool((tables["alpha"][1:] == 1).any()):
+            raise ValueError(
+                f"beta is as small as {beta[1:].min():g}: 1 - beta rounds to 1, and such a step "
+                f"would add no noise; every beta must be at least 2e-16"
+            )
         tables["alpha_bar"] = torch.cumprod(tables["alpha"], dim=0)
+        lost = tables["alpha_bar"].sqrt() < torch.finfo(torch.float32).tiny
+        if bool(lost.any()):
+            raise ValueError(
+                f"alpha_bar[{int(lost.nonzero()[0])}] = "
+                f"{tables['alpha_bar'][lost][0]:g}, and T = {len(beta) - 1}: so little of the data "
+                f"is left that its share sqrt(alpha_bar) is 0 in float32, by which samplers divide;"
+                f" use smaller values of beta, or fewer steps"
+            )
         tables["snr"] = tables["alpha_bar"] / (1 - tables["alpha_bar"])
         for name, table in tables.items():
             object.__setattr__(self, name, table)
@@ -205,7 +219,7 @@ def timestep_pairs(
     return list(itertools.pairwise(times))
 
 
-def check_pairs(T: int, pairs: list[tuple[int, int]]) -> None:
+def check_pairs(T: int, pairs: Sequence[tuple[int, int]]) -> None:
     """Raise ValueError unless the pairs (t, s) lead down from T to 0, each on from the last."""
     starts, ends = [t for t, _ in pairs], [s for _, s in pairs]
     if [*starts, 0] != [T, *ends] or any(s >= t for t, s in pairs):

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ddpm_tutorial.errors import check_finite
+
 __all__ = [
     "DigitClassifier",
     "classify",
@@ -53,10 +55,16 @@ def classify(
     """Features (N, 128) and class probabilities (N, 10) of images (N, 1, 28, 28) in [-1, 1].
 
     `classifier` must be in eval mode: ValueError otherwise, since its features would depend on
-    the batch. `progress` shows a bar.
+    the batch; and for images of another shape, none, or values that are not finite. `progress`
+    shows a bar.
     """
     if classifier.training:
         raise ValueError("the classifier is in training mode: call classifier.eval() first")
+    if images.shape[1:] != (1, 28, 28) or not len(images):
+        raise ValueError(
+            f"images have shape {tuple(images.shape)}: give (N, 1, 28, 28), with N at least 1"
+        )
+    check_finite("images", images)
     batches = tqdm(images.split(batch_size), unit="batch", desc="features", disable=not progress)
     features = torch.cat([classifier.features(batch) for batch in batches])
     return features, F.softmax(classifier.head(features), dim=1)

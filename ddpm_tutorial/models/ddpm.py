@@ -20,7 +20,7 @@ from ddpm_tutorial.mathematics.forward import (
 )
 from ddpm_tutorial.mathematics.schedule import NoiseSchedule
 from ddpm_tutorial.models.denoiser import Denoiser
-from ddpm_tutorial.models.network import Network, num_classes_of
+from ddpm_tutorial.models.network import Network, check_labels, num_classes_of
 from ddpm_tutorial.models.parameterisation import (
     PARAMETERISATIONS,
     Drawn,
@@ -117,10 +117,14 @@ class DDPM(nn.Module):
                 f"guidance = {guidance} needs a label for each sample, and a model trained with "
                 f"labels"
             )
-        if label is not None and label.ndim != 1:
-            raise ValueError(
-                f"label has shape {tuple(label.shape)}: give one for each sample, in all (n,)"
-            )
+        if label is not None:
+            if label.ndim != 1:
+                raise ValueError(
+                    f"label has shape {tuple(label.shape)}: give one for each sample, in all (n,)"
+                )
+            if not self.num_classes:
+                raise ValueError("this model takes no label: leave label out")
+            check_labels(label, self.num_classes)
         return ModelDenoiser(self, label, guidance, clip)
 
     def run_network(
@@ -128,6 +132,14 @@ class DDPM(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """The output that is read as x_0 and, where there is one, that for the variance."""
         output = self.network(x_t, t) if label is None else self.network(x_t, t, label)
+        outputs = self.parameterisation.outputs + self.reverse_variance.outputs
+        wanted = (len(x_t), outputs * x_t.shape[1], *x_t.shape[2:])
+        if output.shape != wanted:  # or it would be broadcast to something that nobody meant
+            raise ValueError(
+                f"the network gave {tuple(output.shape)} for x_t of shape {tuple(x_t.shape)}: "
+                f'"{self.parameterisation.name}" with reverse variance '
+                f'"{self.reverse_variance.name}" needs {wanted}'
+            )
         if not self.reverse_variance.outputs:
             return output, None
         channels = x_t.shape[1] * self.parameterisation.outputs

@@ -6,6 +6,7 @@ from typing import Protocol, Self, cast
 import torch
 from torch import Tensor
 
+from ddpm_tutorial.errors import check_finite
 from ddpm_tutorial.mathematics.forward import (
     Prediction,
     filled_like,
@@ -80,6 +81,11 @@ class Denoiser(Protocol):
 
     def check_data(self, x0: Tensor) -> None:
         """Raise ValueError where p(x_0) is asked for an x_0 (B, ...) that it does not speak of."""
+        if not len(x0) or x0.shape[1:] != self.shape:
+            raise ValueError(
+                f"x0 has shape {tuple(x0.shape)}: give {('B', *self.shape)}, with B at least 1"
+            )
+        check_finite("x0", x0)
         if not is_on_256_levels(x0):
             raise ValueError(
                 f"x0 (from {float(x0.min()):g} to {float(x0.max()):g}) is not on the 256 levels "
@@ -104,9 +110,14 @@ class HasDenoiser(Protocol):
 
 
 def as_denoiser(source: HasDenoiser | Denoiser) -> Denoiser:
-    """The denoiser of a model; a denoiser stays what it is."""
+    """The denoiser of a model; a denoiser stays what it is. Raises TypeError for anything else."""
     if hasattr(source, "rows"):  # a denoiser, whatever it may hold under the name of `denoiser`
         return cast(Denoiser, source)
+    if not hasattr(source, "denoiser"):
+        raise TypeError(
+            f"{type(source).__name__} is neither a model nor a denoiser: give a DDPM, or what its "
+            f"method denoiser() returns; of a DDPM that something wraps, give what is inside"
+        )
     return source.denoiser()
 
 

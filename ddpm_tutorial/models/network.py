@@ -1,12 +1,15 @@
 """The contract of a network: what a `DDPM` asks of whatever it is built around."""
 
+import operator
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 __all__ = [
     "Network",
     "NetworkConfig",
+    "check_labels",
     "num_classes_of",
 ]
 
@@ -53,10 +56,27 @@ def num_classes_of(network: Any) -> int:
     inner = network
     while not hasattr(inner, "num_classes") and hasattr(inner, "module"):
         inner = inner.module
-    count = getattr(inner, "num_classes", None)
-    if not isinstance(count, int) or count < 0:
+    found: Any = getattr(inner, "num_classes", None)
+    try:
+        count = operator.index(found)  # any kind of integer, of numpy or torch too
+    except TypeError:
+        count = -1
+    if count < 0:
         raise ValueError(
-            f"the network ({type(network).__name__}) has num_classes = {count}: set it to the "
+            f"the network ({type(network).__name__}) has num_classes = {found}: set it to the "
             f"number of classes that its label tells apart, or to 0 if it takes no label"
         )
     return count
+
+
+def check_labels(labels: Tensor, last: int) -> None:
+    """Raise ValueError unless `labels` are integers in 0..last.
+
+    On a GPU, where looking would stall it, and on the meta device their values are taken on trust.
+    """
+    if labels.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"labels are {labels.dtype}: give integers, label.long()")
+    if labels.device.type == "cpu" and len(labels):
+        low, high = int(labels.min()), int(labels.max())
+        if not 0 <= low <= high <= last:
+            raise ValueError(f"labels run from {low} to {high}: they must lie in 0..{last}")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_tutorial.errors import check_finite
 from ddpm_tutorial.mathematics.forward import standard_normal
 from ddpm_tutorial.mathematics.gaussian import (
     discretized_normal_log_prob,
@@ -136,12 +137,17 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Decode n draws of the prior: (n, *shape) in [-1, 1]. Raises ValueError for n < 1."""
+        """Decode n draws of the prior: (n, *shape) in [-1, 1].
+
+        Raises ValueError for n < 1, or where an image comes out with values that are not finite.
+        """
         if n < 1:
             raise ValueError(f"n = {n}: ask for at least 1 sample")
         like = next(self.parameters())
         z = standard_normal((n, self.latents[-1]), like, generator)
-        return self.decode(z, len(self.latents), generator)
+        images = self.decode(z, len(self.latents), generator)
+        check_finite("samples", images)
+        return images
 
     def _encode(
         self, x: Tensor, generator: torch.Generator | None
@@ -166,11 +172,17 @@ def train_vae(
     """Raise the bound of `model` on `data` (N, ...), in place; yields each step's bits/dimension.
 
     A generator, as `train` is: it yields after every step. The learning rate falls to 0 linearly.
+    Raises ValueError for data that are not on 256 levels, or none, and at the first step whose loss
+    is not finite.
     """
+    if not len(data):
+        raise ValueError("there are 0 images: give at least 1")
+    check_finite("data", data)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     for step in range(steps):
         index = torch.randint(len(data), (batch_size,), generator=generator)
         loss = model(data[index], generator).bits_per_dim().mean()
+        check_finite(f"the loss of step {step + 1}", loss)
         optimizer.zero_grad()
         loss.backward()
         optimizer.param_groups[0]["lr"] = learning_rate * (1 - step / steps)

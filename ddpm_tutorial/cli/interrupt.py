@@ -1,0 +1,49 @@
+"""Ctrl-C, and the system's own wish that a program end: first ask, then insist."""
+
+import os
+import signal
+import sys
+import time
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+# `uv run` and the launchers of several processes hand a Ctrl-C on that has arrived already.
+SAME_KEY_PRESS = 0.5  # seconds
+
+
+class StopRequest:
+    """Inside, the first Ctrl-C (or SIGTERM) is only noted in `asked`; a second one ends at once.
+
+    So that a step is never cut in two, and what is saved can be gone on with to the same bits.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._since = 0.0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for wish in (signal.SIGINT, signal.SIGTERM):
+            self._before[wish] = signal.signal(wish, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for wish, handler in self._before.items():
+            signal.signal(wish, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self._since = True, now
+            # Not print: the signal may have come in the middle of another line.
+            os.write(
+                sys.__stderr__.fileno() if sys.__stderr__ else 2,
+                b"\nStopping after this step, to save it. Ctrl-C again stops at once.\n",
+            )
+        elif now - self._since > SAME_KEY_PRESS:
+            raise KeyboardInterrupt
