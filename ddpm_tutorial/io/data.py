@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial.errors import TutorialError, check_choice
+from ddpm_tutorial.errors import TutorialError, check_choice, check_finite
 from ddpm_tutorial.io.files import ASSETS
 
 __all__ = [
@@ -180,7 +180,11 @@ def from_bytes(levels: Tensor) -> Tensor:
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] to grey levels uint8, rounded to the nearest; beyond the ends, cut."""
+    """Images in [-1, 1] to grey levels uint8, rounded to the nearest; beyond the ends, cut.
+
+    Raises ValueError for values that are not finite.
+    """
+    check_finite("images", images)
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
