@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ddpm_tutorial.errors import TutorialError, check_choice, check_finite
-from ddpm_tutorial.io.files import ASSETS
+from ddpm_tutorial.io.files import ASSETS, shortened
 
 __all__ = [
     "BUNDLED",
@@ -222,7 +222,9 @@ def _missing(folder: Path, split: Split, source: DataSource) -> Path | None:
         except (FileNotFoundError, NotADirectoryError):
             return path
         except (OSError, ValueError) as error:  # no permission, too long a name, a NUL in it
-            raise TutorialError(f"cannot see {str(path)!r}: {_why(error)}; {_ELSEWHERE}") from None
+            raise TutorialError(
+                f"cannot see {shortened(path)}: {_why(error)}; {_ELSEWHERE}"
+            ) from None
     return None
 
 
