@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
-.PHONY: help experiments tools book test test-coursework notebooks equations assignments demo lint \
-	bench clean
+.PHONY: help experiments tools book test test-coursework test-book notebooks equations assignments \
+	demo lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -37,6 +37,9 @@ test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wr
 
 test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
 	$(BIN)/python -m pytest tests/coursework/whole_course.py
+
+test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
+	$(BIN)/python -m pytest tests/built_book.py
 
 assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
 	$(BIN)/python tools/make_assignments.py
