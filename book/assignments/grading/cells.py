@@ -1,6 +1,9 @@
 """The cells of an assignment, by what they are for."""
 
+import ast
+import builtins
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,3 +51,38 @@ def name_of(cell: Mapping[str, Any]) -> str:
     about = cell["metadata"].get("nbgrader")
     name = about.get("grade_id") if isinstance(about, dict) else None
     return name if isinstance(name, str) else ""
+
+
+def tree_of(source: str) -> ast.Module | None:
+    """The source as a syntax tree; None if it is no Python, or too deep for a parser."""
+    with warnings.catch_warnings(action="ignore"):  # "\d" in a text is no concern of ours
+        try:
+            return ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def names_bound(body: Iterable[ast.stmt]) -> set[str]:
+    """The names that statements give a value to where they stand, not inside functions."""
+    found: set[str] = set()
+    nodes: list[ast.AST] = list(body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(name.asname or name.name).partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif not isinstance(node, ast.Lambda):
+            nodes += ast.iter_child_nodes(node)
+    return found
+
+
+def names_used(source: str) -> set[str]:
+    """The names that a source reads and neither defines nor has from Python."""
+    tree = tree_of(source)
+    nodes = list(ast.walk(tree)) if tree else []
+    read = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return read - stored - set(dir(builtins))

@@ -3,6 +3,7 @@
 Whatever was deleted, copied, moved or changed outside the answers comes back as it was handed out.
 """
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -11,8 +12,15 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
-from .cells import name_of, names_of
+from .adopt import find
+from .cells import name_of
 from .intake import NOTE
+
+# What every notebook has without importing it, so that its use is no error.
+OF_JUPYTER = {
+    "display": "def display(*objects, **how):\n    for each in objects:\n        print(each)",
+    "get_ipython": "def get_ipython():\n    return None",
+}
 
 
 class Rebuild(NbGraderPreprocessor):
@@ -36,30 +44,23 @@ def released(root: Path, assignment: str) -> Path:
 def rebuild(submission: NotebookNode, release: NotebookNode) -> NotebookNode:
     """The released notebook with the submission's answers, and its other code where it stood.
 
-    Answers go by nbgrader's name of their cell; of two with one name the last counts. Code cells
-    that the student added follow the known cell that they followed.
+    `adopt.find` says which cell is which. Code cells that the student added follow the known cell
+    that they followed. They have no name, so they run in the student's process only.
     """
-    known = names_of(release.cells)
-    answers: dict[str, str] = {}
-    added: dict[str, list[NotebookNode]] = {}
-    place = ""
-    for cell in submission.cells:
-        name = name_of(cell)
-        if name in known:
-            answers[name], place = cell.source, name
-        elif cell.cell_type == "code" and not name:
-            added.setdefault(place, []).append(nbformat.v4.new_code_cell(cell.source))
+    found = find(submission, release)
     whole: NotebookNode = nbformat.from_dict({**release, "cells": []})
     note = submission.metadata.get(NOTE)
     if isinstance(note, str):
         whole.cells.append(nbformat.v4.new_markdown_cell(f"**Note of the grader.** {note}"))
-    whole.cells += added.get("", [])
-    for cell in release.cells:
+    sources = [*found.answers.values(), *(each for some in found.added.values() for each in some)]
+    if any(re.search(rf"\b{name}\b", text) for name in OF_JUPYTER for text in sources):
+        whole.cells.append(nbformat.v4.new_code_cell("\n\n\n".join(OF_JUPYTER.values())))
+    whole.cells += map(nbformat.v4.new_code_cell, found.added.get(-1, []))
+    for at, cell in enumerate(release.cells):
         name = name_of(cell)
-        if not name and cell.cell_type == "code":
-            continue  # an ordinary cell: the student's version of it, if any, is among `added`
-        whole.cells.append(nbformat.from_dict(cell))
-        if name and cell.metadata["nbgrader"].get("solution") and name in answers:
-            whole.cells[-1].source = answers[name]
-        whole.cells += added.get(name, []) if name else []
+        if name or cell.cell_type != "code":  # an ordinary one is, if at all, among the added
+            whole.cells.append(nbformat.from_dict(cell))
+        if name in found.answers:
+            whole.cells[-1].source = found.answers[name]
+        whole.cells += map(nbformat.v4.new_code_cell, found.added.get(at, []))
     return whole
