@@ -181,6 +181,8 @@ def test_conda_and_pip_get_the_same_dependencies():
     pip = {re.sub(r"^torch(?=[<>=])", "pytorch", item) for group in groups for item in group}
     lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
     conda = {line.removeprefix("  - ") for line in lines if line.startswith("  - ")}
+    conda |= {line.removeprefix("      - ") for line in lines if line.startswith("      - ")}
+    conda.remove("--editable .")
     python = f"python{project['requires-python']}"
     assert conda == pip | {python, "pip", "pip:", "conda-forge"}
 

@@ -1,6 +1,6 @@
 """Grade all submissions of an assignment, several at a time.
 
-    python grade.py ASSIGNMENT [--jobs N] [--student NAME ...]
+    python grade.py ASSIGNMENT [--jobs N] [--student NAME ...] [--trust-students]
 
 Reads submitted/STUDENT/ASSIGNMENT/, writes checked/ (what of that is graded), autograded/ and the
 gradebook, and prints a line for each student. Whatever a submission does or is, the others are
@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import psutil
 from grading.intake import take_in
 from grading.rebuild import released
+from grading.sandbox import Sandbox
+from grading.tree import NotContained, walls_for
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
@@ -144,6 +146,8 @@ def main() -> None:
     parser.add_argument("assignment")
     parser.add_argument("--jobs", type=int, default=cores())
     parser.add_argument("--student", nargs="+", help="these students only")
+    trust = "run their code even where it cannot be contained"
+    parser.add_argument("--trust-students", action="store_true", help=trust)
     arguments = parser.parse_args()
     directory = CourseDirectory(config=course())
     root, assignment = Path(directory.root), arguments.assignment
@@ -157,6 +161,11 @@ def main() -> None:
     students = arguments.student or there
     if missing := set(students) - set(there):
         raise SystemExit(f"nothing submitted for {assignment} by: {', '.join(sorted(missing))}")
+    Sandbox.trusted = arguments.trust_students
+    try:
+        print(walls_for(Sandbox.trusted).summary())
+    except NotContained as error:
+        raise SystemExit(str(error)) from None
     apart = grade_all(assignment, students, arguments.jobs)
     results = sorted(tqdm(apart, total=len(students), desc=assignment, disable=None))
     with Gradebook(directory.db_url, directory.course_id) as gradebook:

@@ -136,7 +136,7 @@ except OSError:
             WITHOUT_KL,
             "write it yourself",
         ),
-        "digger": (with_kl(digger), WITHOUT_KL, "PermissionError"),
+        "digger": (with_kl(digger), WITHOUT_KL, "FileNotFoundError"),
         "writer": (with_kl(writer), POINTS, ""),
         "caller": (with_kl(caller), POINTS, ""),
         "printer": (with_kl(f"{KL}\nfor _ in range(10**5): print('x' * 999)"), POINTS, "and so on"),

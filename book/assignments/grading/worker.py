@@ -1,92 +1,49 @@
 """The untrusted half of the grader: runs a student's cells, and calls their functions when asked.
 
 Started by sandbox.py in a process of its own. It speaks JSON lines over two pipes, and nothing it
-says is believed but as an answer. The order of things matters: the limits of the file system are
-set before the first line of the student runs.
+says is believed but as an answer. All walls of walls.py are raised before the first line of the
+student runs.
 """
 
 import ast
 import base64
 import contextlib
-import ctypes
 import io
 import json
 import os
-import resource
-import struct
 import sys
 import types
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves it out
+import walls
 
 
-def restrict_files(readable: list[str], writable: list[str]) -> None:
-    """Landlock: from here on this process and its children see only these folders.
+def raise_walls(settings: dict[str, Any]) -> list[str]:
+    """All walls that can be raised from inside; the names of those that stand, the tree included.
 
-    Needs Linux 5.13 or later, and does nothing elsewhere.
+    The libraries are loaded on the way, after what they need and before what hides where they lie.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    create, add, restrict = 444, 445, 446  # the numbers of the system calls
-    libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(create, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
-    if version < 1:
-        return
-    everything = (1 << 13) - 1
-    if version >= 2:
-        everything |= 1 << 13  # moving a file between folders
-    if version >= 3:
-        everything |= 1 << 14  # cutting a file short
-    read = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, list a folder
-    on_a_file = 1 << 0 | 1 << 1 | 1 << 2
-    rules = struct.pack("QQ", everything, 3 if version >= 4 else 0)  # 3: no TCP, neither way
-    size = ctypes.c_size_t(16 if version >= 4 else 8)
-    handle = libc.syscall(create, rules, size, ctypes.c_uint32(0))
-    for paths, access in ((readable, read), (writable, everything)):
-        for path in paths:
-            with contextlib.suppress(OSError):
-                folder = os.open(path, os.O_PATH)
-                allowed = access if os.path.isdir(path) else access & on_a_file
-                rule = struct.pack("=Qi", allowed, folder)
-                libc.syscall(add, handle, ctypes.c_int(1), rule, ctypes.c_uint32(0))
-                os.close(folder)
-    no_new_privileges = 38
-    libc.prctl(no_new_privileges, 1, 0, 0, 0)
-    libc.syscall(restrict, handle, ctypes.c_uint32(0))
-    os.close(handle)
-
-
-def close_off(folder: str, size: int) -> None:
-    """In this process's own mount namespace: all read-only, but `folder`, which is in memory.
-
-    Landlock does not stop chmod or utime, nor limit how much is written. Needs CAP_SYS_ADMIN there,
-    and does nothing without it.
-    """
-    if not sys.platform.startswith("linux") or os.getpid() != 1:  # not in namespaces of its own
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    files = (path for path in Path(folder).iterdir() if path.is_file())
-    kept = {path.name: path.read_bytes() for path in files}
-    read_only = struct.pack("QQQQ", 1, 0, 0, 0)
-    everywhere, here, mount_setattr = 0x8000, -100, 442
-    if libc.syscall(mount_setattr, here, b"/", everywhere, read_only, ctypes.c_size_t(32)) != 0:
-        return
-    options = f"size={size},nr_inodes=10000,mode=700".encode()
-    if libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 2 | 4, options) != 0:  # nosuid, nodev
-        return
-    os.chdir(folder)
-    for name, content in kept.items():
-        Path(name).write_bytes(content)
-
-
-def drop_powers() -> None:
-    """Give up all capabilities, in the namespace or (as root) outside it."""
-    if sys.platform.startswith("linux"):
-        header, none = struct.pack("Ii", 0x20080522, 0), struct.pack("IIIIII", 0, 0, 0, 0, 0, 0)
-        ctypes.CDLL(None).capset(header, none)
+    on_linux, raised = sys.platform.startswith("linux"), []
+    if settings["tree"]:
+        walls.own_folder(settings["folder"], settings["folder_size"])
+        raised.append("a tree of its own")
+    if settings["user"] is not None:
+        walls.become(settings["user"])
+    if not settings.get("probe"):
+        sys.path.insert(0, settings["package"])
+        import_module("torch").set_num_threads(1)
+        import_module("ddpm_tutorial")
+    walls.limit_resources(settings["memory"], settings["file_size"], settings["processes"])
+    if on_linux:
+        walls.drop_powers()
+        writable = [settings["folder"], "/dev/null"]
+        if version := walls.restrict_files(settings["readable"], writable):
+            raised.append(f"Landlock {version}")
+        if walls.refuse_calls():
+            raised.append("system calls")
+    return raised
 
 
 def run_cell(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
@@ -138,23 +95,13 @@ def answer(request: dict[str, Any], link: Any, namespace: dict[str, Any]) -> dic
 def main() -> None:
     """Answer requests until the pipe closes."""
     settings = json.loads(sys.argv[1])
-    sys.path.insert(0, settings["package"])
-    import torch  # before the limits: they would hide where it lies
-    import wire
-
-    import_module("ddpm_tutorial")
-    torch.set_num_threads(1)
-    close_off(settings["writable"][0], settings["folder_size"])
-    for limit, most in (
-        (resource.RLIMIT_AS, settings["memory"]),
-        (resource.RLIMIT_FSIZE, settings["file_size"]),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, settings["processes"]),
-    ):
-        with contextlib.suppress(ValueError, OSError):  # not every system keeps every limit
-            resource.setrlimit(limit, (most, most))
-    restrict_files(settings["readable"], settings["writable"])
-    drop_powers()
+    raised = raise_walls(settings)
+    if settings.get("probe"):
+        print(json.dumps(raised))
+        return
+    if raised != settings["walls"]:
+        sys.exit(f"of the walls {settings['walls']} only {raised} stand")
+    wire = import_module("wire")
     link = wire.Wire(os.fdopen(settings["requests"], "rb"), os.fdopen(settings["replies"], "wb"))
     link.send({"ready": True})
 
