@@ -126,7 +126,7 @@ def _report(sender: Connection, assignment: str, student: str) -> None:
 
 def one_line(note: str) -> str:
     """The note as one line that changes nothing else on a terminal: students choose file names."""
-    return "".join(c if c.isprintable() else " " for c in note)[:300]
+    return "".join(c if c.isprintable() else " " for c in note)[:600]
 
 
 def points(gradebook: Gradebook, assignment: str, student: str) -> str:
@@ -138,6 +138,12 @@ def points(gradebook: Gradebook, assignment: str, student: str) -> str:
     late = f", {submission.late_submission_penalty:g} off" if submission.total_seconds_late else ""
     by_hand = ", to be marked by hand" if submission.needs_manual_grade else ""
     return f"{submission.score:g} of {submission.max_score:g}{late}{by_hand}"
+
+
+def due(gradebook: Gradebook, assignment: str) -> str:
+    """The due date as the gradebook has it: nbgrader reads a zone that it does not know as UTC."""
+    date = gradebook.find_assignment(assignment).duedate
+    return f"due {date:%Y-%m-%d %H:%M} UTC: is it what you meant?" if date else "no due date"
 
 
 def main() -> None:
@@ -169,6 +175,7 @@ def main() -> None:
     apart = grade_all(assignment, students, arguments.jobs)
     results = sorted(tqdm(apart, total=len(students), desc=assignment, disable=None))
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
+        print(f"{assignment}: {due(gradebook, assignment)}")
         for result in results:
             what = points(gradebook, assignment, result.student) if result.graded else "NOT GRADED"
             print(f"{one_line(result.student):20} {what:30} {one_line(result.note)}")
