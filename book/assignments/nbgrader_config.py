@@ -45,11 +45,12 @@ c.HTMLExporter.filters = {"markdown2html": "grading.feedback.markdown"}
 c.AssignLatePenalties.plugin_class = PerDay
 c.PerDay.share = 0.1
 
-# What a learning platform calls the files of a download: STUDENT_ASSIGNMENT.ipynb, or with the
-# time of handing in, STUDENT_2027-02-01T2315_ASSIGNMENT.ipynb. Change this to what yours does.
-# Of a file that is called something else, STUDENT is what stands before the first underscore.
-time = r"\d{4}-\d\d-\d\dT\d{4}"
-student = rf"\w[\w.-]*?(?=_(?:{time}_)?\d\d-[a-z]+\.ipynb$)|[^\W_][^/_]*"
-c.FileNameCollectorPlugin.named_regexp = (
-    rf".*/(?P<student_id>{student})_((?P<timestamp>{time})_)?(?P<file_id>[^/]+)\.ipynb"
-)
+# How a learning platform begins the names in its download. Only this part is the platform's, and
+# is believed; what follows it in a name is the student's. The first pattern that fits counts. Take
+# the first away if your platform puts no time: a time in a name is then the student's own.
+c.Collect.prefixes = [
+    r"(?P<student>[^\W_].*?)_(?P<time>\d{4}-\d\d-\d\dT\d{4})_",
+    r"(?P<student>[^\W_][^_]*)_",
+]
+c.Collect.time = "%Y-%m-%dT%H%M"  # as Python's strptime has it
+c.Collect.zone = "UTC"  # of the times in the names: "Europe/Berlin", say

@@ -166,14 +166,15 @@ def graded(course, run):
     expected |= hostile(course, server.getsockname()[1])
     archive = course / "downloaded" / NAME / "archive"
     archive.mkdir(parents=True)
+    on_time = "2027-01-31T1200_"
     for student, (notebook, _, _) in expected.items():
-        when = "2027-02-02T1200_" if student == "late" else "2027-01-31T1200_"
+        when = "2027-02-02T1200_" if student == "late" else on_time
         nbformat.write(notebook, archive / f"{student}_{when}{NAME}.ipynb")
-    shutil.copy(COURSE / "student" / f"{NAME}.ipynb", archive / f"untouched_{NAME}.ipynb")
-    nbformat.write(solution(), archive / "misnamed_my work (2).ipynb")
-    (archive / f"no-notebook_{NAME}.ipynb").write_text("Dear professor, my laptop broke.")
-    (archive / f"latin_{NAME}.ipynb").write_bytes('{"cells": "né"}'.encode("latin-1"))
-    (archive / f"huge_{NAME}.ipynb").write_bytes(b"x" * (30 * 2**20))
+    shutil.copy(COURSE / "student" / f"{NAME}.ipynb", archive / f"untouched_{on_time}{NAME}.ipynb")
+    nbformat.write(solution(), archive / f"misnamed_{on_time}my work (2).ipynb")
+    (archive / f"no-notebook_{on_time}{NAME}.ipynb").write_text("Dear professor, my laptop broke.")
+    (archive / f"latin_{on_time}{NAME}.ipynb").write_bytes('{"cells": "né"}'.encode("latin-1"))
+    (archive / f"huge_{on_time}{NAME}.ipynb").write_bytes(b"x" * (30 * 2**20))
     expected |= {
         "untouched": (None, 0, "not been answered"),
         "misnamed": (None, POINTS, "was called"),
