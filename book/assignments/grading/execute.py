@@ -3,8 +3,10 @@
 import ast
 import builtins
 import contextlib
+import io
 import re
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,11 +16,20 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from .cells import cell_of
-from .feedback import legible
+from .feedback import HIDDEN, legible
 from .sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
 
 FROM_OUTSIDE = {"__name__": "__main__"}
 RESTARTS = 6
+STATUS = re.compile(r" \(exit status [^)]*\)")
+FOR_OTHERS = "for other numbers than those that the test shows"
+WRONG = "the answer is not right"
+CHECKED = {  # how `check` begins what it says, and that without the numbers
+    "the answer has shape": "the answer has another shape than it should have",
+    "the answer is not finite": "the answer is not finite everywhere",
+    "the answer is None": "the answer is None: did you forget to return it",
+    "the answer is a ": "the answer is no tensor, no number, and no list of these",
+}
 PNG = re.compile(r"iVBOR[A-Za-z0-9+/=]{,3000000}")  # in base64
 
 
@@ -36,25 +47,53 @@ class ExecuteApart(NbGraderPreprocessor):
 def run_notebook(nb: NotebookNode) -> None:
     """Execute all cells and keep what they put out; a test that fails has an error as its output.
 
+    Twice. The first run is for the points: whole tests, of which nothing is shown that the
+    student's code could have chosen. The second is for the student to read: its process runs the
+    cells without ever getting a hidden input, so that none can be in what they put out. Of the
+    tests that failed it is asked the halves that are not hidden, for what there is to say.
+
     The limits are those of the assignment, in the notebook's metadata `grading`, which comes from
     the instructor's version.
     """
     about = nb.metadata["grading"]
     limits = Limits(call=about["call_seconds"], total=about["total_seconds"])
+    cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for cell in cells:
+        cell.outputs, cell.execution_count = [], None
+    with Student(limits, about["names"]) as student:
+        failed = failed_tests(cells, student)
     trusted: dict[str, Any] = dict(FROM_OUTSIDE)
     with Student(limits, about["names"]) as student:
-        for cell in nb.cells:
-            if cell.cell_type != "code":
-                continue
+        for number, cell in enumerate(cells):
             kind = cell_of(cell.metadata, cell.source).kind
-            cell.outputs, cell.execution_count = [], None
-            if kind == "given":
+            if kind == "given" and failed:
                 exec(compile(cell.source, "<given>", "exec"), trusted)
-            with _errors_put_out_by(cell):
-                if kind == "test":
-                    run_test(cell.source, trusted, student)
-                else:
+            if kind != "test":
+                with _errors_put_out_by(cell):
                     cell.outputs.extend(student.run(cell.source))
+            elif number in failed:
+                with _errors_put_out_by(cell):
+                    run_test(HIDDEN.sub("", cell.source), trusted, student)
+                    raise failed[number]
+
+
+def failed_tests(cells: Sequence[NotebookNode], student: "Student") -> dict[int, Exception]:
+    """Run all cells and tests: which of the cells are tests that fail, and what may be said."""
+    trusted: dict[str, Any] = dict(FROM_OUTSIDE)
+    failed: dict[int, Exception] = {}
+    for number, cell in enumerate(cells):
+        kind = cell_of(cell.metadata, cell.source).kind
+        if kind == "given":
+            exec(compile(cell.source, "<given>", "exec"), trusted)
+        if kind == "test":
+            try:
+                run_test(cell.source, trusted, student)
+            except Exception as error:
+                failed[number] = without_inputs(error, cell.source)
+        else:
+            with contextlib.suppress(SandboxEnded):
+                student.run(cell.source)
+    return failed
 
 
 class Student:
@@ -133,7 +172,35 @@ def run_test(source: str, trusted: dict[str, Any], student: Student) -> None:
     namespace = dict(trusted)
     for name in free_names(source) - namespace.keys() - set(dir(builtins)):
         namespace[name] = StandIn(student, {"name": name})
-    exec(compile(source, "<test>", "exec"), namespace)
+    with contextlib.redirect_stdout(io.StringIO()):  # the instructor's terminal is not the place
+        exec(compile(source, "<test>", "exec"), namespace)
+
+
+def without_inputs(error: Exception, source: str) -> Exception:
+    """The error of a test in words that the student's code did not choose.
+
+    It may have got hidden inputs, now or before, and would be shown what it says.
+    """
+    if isinstance(error, SandboxEnded):
+        return SandboxEnded(STATUS.sub("", str(error)))
+    lines = traceback.extract_tb(error.__traceback__)
+    (line,) = [at.lineno or 0 for at in lines if at.filename == "<test>"][:1] or [0]
+    if line <= source.partition("### BEGIN HIDDEN TESTS")[0].count("\n") + 1:
+        return AssertionError(
+            "it failed among the hidden tests, and not without them: does the answer depend on "
+            "what it was asked before?"
+        )
+    if isinstance(error, StudentError):
+        name = str(error).partition(":")[0]
+        known = isinstance(getattr(builtins, name, None), type)
+        return StudentError(f"{name if known else 'Exception'}: raised {FOR_OTHERS}")
+    texts = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    if lines[-1].filename in ("<test>", "<given>") and isinstance(error, AssertionError):
+        return error
+    if str(error) in texts:  # a hint
+        return error
+    said = next((said for kind, said in CHECKED.items() if str(error).startswith(kind)), WRONG)
+    return AssertionError(f"{said} {FOR_OTHERS}")
 
 
 def free_names(source: str) -> set[str]:
