@@ -16,14 +16,12 @@ import re
 import resource
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
-from grading.collect import NAME
 from grading.intake import take_in
 from grading.rebuild import released
 from grading.sandbox import Sandbox
@@ -31,13 +29,13 @@ from grading.tree import NotContained, walls_for
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
-from sqlalchemy.exc import SAWarning
 from tqdm import tqdm
 from traitlets.config import Config, PyFileConfigLoader
 
 from ddpm_tutorial.machine import cores
 
 LONGEST = 900.0  # seconds for one submission, all in all
+NAME = r"\w[\w.+@-]*"  # of a student, or of an assignment
 MEMORY = 4 * 2**30  # that the grader itself may take for one submission
 
 
@@ -76,10 +74,7 @@ def grade_one(assignment: str, student: str) -> Result:
         logger.addHandler(logging.StreamHandler(log))
         logger.propagate = False
         api = NbGraderAPI(directory, config=config, log=logger)
-        with warnings.catch_warnings():  # nbgrader reads what it makes before it adds it: no harm
-            about = r"Object of type <Submitted\w+> not in session"
-            warnings.filterwarnings("ignore", about, SAWarning, r"nbgrader\.api")
-            outcome = api.autograde(assignment, student, force=True, create=True)
+        outcome = api.autograde(assignment, student, force=True, create=True)
     except Exception as error:
         return Result(student, False, f"{type(error).__name__}: {error}")
     if outcome["success"]:
@@ -147,8 +142,10 @@ def points(gradebook: Gradebook, assignment: str, student: str) -> str:
 
 def due(gradebook: Gradebook, assignment: str) -> str:
     """The due date as the gradebook has it: nbgrader reads a zone that it does not know as UTC."""
-    date = gradebook.find_assignment(assignment).duedate
-    return f"due {date:%Y-%m-%d %H:%M} UTC: is it what you meant?" if date else "no due date"
+    with contextlib.suppress(MissingEntry):
+        if date := gradebook.find_assignment(assignment).duedate:
+            return f"due {date:%Y-%m-%d %H:%M} UTC, as nbgrader understood it"
+    return "no due date"
 
 
 def main() -> None:
