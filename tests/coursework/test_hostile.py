@@ -16,19 +16,14 @@ from conftest import COURSE
 from grading.execute import Student
 from grading.feedback import markdown
 from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
+from grading.tree import ELSEWHERE
 
 FAR = 1e12  # a deadline that no test reaches
 
 
-def has_namespaces():
-    """Whether the system has them, asked without the grader's help."""
-    try:
-        return subprocess.run(["unshare", "--user", "--map-root-user", "true"]).returncode == 0
-    except OSError:
-        return False
-
-
-apart = pytest.mark.skipif(not has_namespaces(), reason="this system has no namespaces")
+# On Linux they run: where no walls can be raised, they fail, and say which are missing.
+apart = pytest.mark.skipif(sys.platform != "linux", reason=ELSEWHERE)
+Sandbox.trusted = sys.platform != "linux"
 
 
 def box_with(**limits):
@@ -73,7 +68,8 @@ def test_nothing_outside_its_folder_can_be_changed(box, tmp_path):
     target = tmp_path / "open-to-all"
     target.write_text("as it was")
     for path in (target, *target.parents[:-1]):
-        path.chmod(path.stat().st_mode | 0o077)
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(path.stat().st_mode | 0o077)
     before = target.stat()
     source = f"""{TRY}
 path = {str(target)!r}

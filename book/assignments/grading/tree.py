@@ -41,7 +41,7 @@ REFUSAL = """the students' code cannot be contained here. What is missing:
 
 With the option --trust-students it is run all the same. You then trust each of the students not to
 read, change or delete what you can, not to end your programs, and not to use your network."""
-AS_ROOT = """without a tree of its own a student's code would be root here, since other users cannot
+AS_ROOT = """Without a tree of its own a student's code would be root here, since other users cannot
 read Python. Grade as an ordinary user."""
 
 
@@ -59,8 +59,11 @@ class Walls:
         return f"walls around the students' code: {', '.join(self.up) or 'none'}{trusting}"
 
 
-class NotContained(Exception):
-    """Something is missing that contains the students' code; the message says what to do."""
+class NotContained(SystemExit):
+    """Something is missing that contains the students' code; the message says what to do.
+
+    Not an Exception, which would be taken for the student's.
+    """
 
 
 def walls_for(trusted: bool) -> Walls:
@@ -202,11 +205,11 @@ def _installed() -> list[Path]:
 
 def _nobody_can_read() -> bool:
     """Whether an unprivileged user reaches Python and the grader."""
-    paths = [sys.executable, str(HERE / "worker.py")]
-    return all(
-        subprocess.run(
-            ["test", "-r", path], check=False, user=NOBODY, group=NOBODY, extra_groups=[]
-        ).returncode
-        == 0
-        for path in paths
-    )
+    as_nobody: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    for path in (sys.executable, str(HERE / "worker.py")):
+        try:
+            if subprocess.run(["test", "-r", path], check=False, **as_nobody).returncode != 0:
+                return False
+        except OSError:  # root, but without the power to be another
+            return False
+    return True

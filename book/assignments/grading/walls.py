@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 # Calls that the work needs in no case, by their numbers on the two kinds of machine. Sockets reach
-# whoever listens: the network, a virtual machine's host, an ssh agent, Docker. What is held in the
-# files and queues without a name counts as nobody's memory. The keys are the instructor's. The
-# rest is for debuggers, or old in holes.
+# whoever listens: the network, a virtual machine's host, an ssh agent, Docker. What files, queues
+# and rules without a name hold counts as nobody's memory. The keys are the instructor's. The rest
+# is for debuggers, or has a history of holes.
 CALLS = {
     "x86_64": {
         **{"socket": 41, "socketpair": 53},
         **{"memfd_create": 319, "memfd_secret": 447},
+        **{"landlock_create_ruleset": 444, "vmsplice": 278},
         **{"shmget": 29, "msgget": 68, "semget": 64, "mq_open": 240},
         **{"add_key": 248, "request_key": 249, "keyctl": 250},
         **{"ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311},
@@ -32,6 +33,7 @@ CALLS = {
     "aarch64": {
         **{"socket": 198, "socketpair": 199},
         **{"memfd_create": 279, "memfd_secret": 447},
+        **{"landlock_create_ruleset": 444, "vmsplice": 75},
         **{"shmget": 194, "msgget": 186, "semget": 190, "mq_open": 180},
         **{"add_key": 217, "request_key": 218, "keyctl": 219},
         **{"ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271},
