@@ -216,6 +216,24 @@ with Sandbox(Limits(), [], 1e12) as box:
             assert "PermissionError" in said
 
 
+def test_the_filter_is_there_for_threads_that_were_there_before_it():
+    source = """import socket, threading
+from grading import walls
+shut = threading.Event()
+def wait():
+    shut.wait()
+    try:
+        print(socket.socket())
+    except PermissionError:
+        print("kept")
+thread = threading.Thread(target=wait)
+thread.start()
+walls.drop_powers()
+print(walls.refuse_calls())
+shut.set()"""
+    assert python(source)[0].split() == ["True", "kept"]
+
+
 def test_landlock_keeps_signals_and_names_inside():
     source = """import os
 from grading import walls

@@ -42,6 +42,7 @@ CALLS = {
     },
 }
 ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+SECCOMP = {"x86_64": 317, "aarch64": 277}
 CLONE, MMAP = {"x86_64": 56, "aarch64": 220}, {"x86_64": 9, "aarch64": 222}
 CLONE3 = 435  # its flags are out of the filter's sight; without it, the C library takes clone
 NEW_NAMESPACES = 0x7E020000
@@ -78,7 +79,7 @@ def become(user: int) -> None:
 
 
 def drop_powers() -> None:
-    """Give up all capabilities, and the ways to new ones."""
+    """Give up all capabilities, and the ways to new ones, while there is one thread."""
     no_new_privileges = 38
     library().prctl(no_new_privileges, 1, 0, 0, 0)
     header, none = struct.pack("Ii", 0x20080522, 0), struct.pack("IIIIII", 0, 0, 0, 0, 0, 0)
@@ -142,8 +143,8 @@ def refuse_calls() -> bool:
     about = ctypes.create_string_buffer(
         struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
     )
-    set_filter, by_program = 22, 2
-    return bool(library().prctl(set_filter, by_program, about, 0, 0) == 0)
+    set_filter, for_all_threads = 1, ctypes.c_uint(1)
+    return bool(library().syscall(SECCOMP[machine], set_filter, for_all_threads, about) == 0)
 
 
 def _filter(machine: str) -> list[tuple[int, int, int, int]]:

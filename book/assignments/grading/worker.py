@@ -31,13 +31,14 @@ def raise_walls(settings: dict[str, Any]) -> list[str]:
         raised.append("a tree of its own")
     if settings["user"] is not None:
         walls.become(settings["user"])
+    if on_linux:
+        walls.drop_powers()
     if not settings.get("probe"):
         sys.path.insert(0, settings["package"])
         import_module("torch").set_num_threads(1)
         import_module("ddpm_tutorial")
     walls.limit_resources(settings["memory"], settings["file_size"], settings["processes"])
     if on_linux:
-        walls.drop_powers()
         writable = [settings["folder"], "/dev/null"]
         if version := walls.restrict_files(settings["readable"], writable):
             raised.append(f"Landlock {version}")
