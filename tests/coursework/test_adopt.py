@@ -2,12 +2,13 @@
 
 import copy
 import json
+import time
 from itertools import pairwise
 
 import nbformat
 import pytest
-from conftest import named, notebook
-from grading.adopt import find
+from conftest import COURSE, named, notebook
+from grading.adopt import find, parts_of
 from grading.execute import run_notebook
 from grading.intake import read
 from grading.magics import plain
@@ -284,7 +285,8 @@ def test_an_answer_that_is_not_there_is_said(solved):
         ("f?\nx = 1\nf??", "pass  # %pinfo f\nx = 1\npass  # %pinfo2 f"),
         ("get_ipython().run_line_magic('cd', '/'); x = 'é'", "pass; x = 'é'"),
         ("    x = 1\n    y = 2", "    x = 1\n    y = 2".replace("    ", "")),
-        ("%é\n" * 31, "%é\n" * 31),
+        (">>> x = 1\n>>> y = 2", "x = 1\ny = 2"),
+        ("%é\n" * 999, "%é\n" * 999),
     ],
 )
 def test_lines_of_ipython_are_nothing_to_run(source, becomes):
@@ -316,3 +318,78 @@ def test_a_notebook_that_was_read_has_each_id_once_and_keeps_it():
     assert ids[:3] == [each.id for each in RELEASE.cells[:3]]
     assert ids[4] == "colab-4"
     assert cells[5].source == "x = 1\ny = 2"
+
+
+NAMES = st.sampled_from([*TESTS, "given", "why", "f-answer", "g-answer", "other", ""])
+SOURCES = st.sampled_from(
+    [
+        *ANSWERS.values(),
+        *TESTS.values(),
+        GIVEN,
+        STUB.format("g"),
+        "f = given = 3",
+        "%%time\nx",
+        "é(",
+    ]
+)
+
+
+@st.composite
+def any_cell(draw):
+    make = draw(st.sampled_from([new_code_cell, new_code_cell, new_markdown_cell, new_raw_cell]))
+    about = {"grade_id": draw(NAMES), "points": 99} | {
+        key: draw(st.booleans()) for key in ("grade", "locked", "solution")
+    }
+    each = make(draw(SOURCES), metadata={"nbgrader": about} if draw(st.booleans()) else {})
+    each["id"] = f"cell-{draw(st.integers(0, 15))}"
+    return each
+
+
+@given(st.lists(any_cell(), max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_handed_in_what_is_ours_comes_back(cells):
+    whole = rebuild(read(json.dumps({"cells": cells}).encode()), RELEASE)
+    ours = [c for c in whole.cells if "nbgrader" in c.metadata]
+    handed_out = [c for c in RELEASE.cells if "nbgrader" in c.metadata]
+    assert [c.metadata for c in ours] == [c.metadata for c in handed_out]
+    for mine, other in zip(ours, handed_out, strict=True):
+        assert mine.cell_type == other.cell_type
+        assert other.metadata.nbgrader["solution"] or mine.source == other.source
+    added = [c for c in whole.cells if c not in ours and c.cell_type == "code"]
+    assert all(not c.metadata for c in added)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (COURSE / "student").glob("*")))
+@pytest.mark.parametrize("lost", ["names", "ids", "text", "order"])
+def test_no_answer_of_any_assignment_is_lost(name, lost):
+    release = nbformat.read(COURSE / "student" / f"{name}.ipynb", as_version=4)
+    solution = read((COURSE / "solutions" / f"{name}.ipynb").read_bytes())
+    answers = find(solution, release).answers
+    assert len(answers) == len(parts_of(release))
+    assert find(solution, release).notes == []
+    assert find(release, release).answers == {}
+    for at, each in enumerate(solution.cells):
+        if lost != "order":
+            each.metadata = nbformat.from_dict({})
+        if lost != "names":
+            each["id"] = f"other-{at}"
+    if lost == "text":
+        solution.cells = [each for each in solution.cells if each.cell_type == "code"]
+    if lost == "order":
+        solution.cells.reverse()
+    code = {part.name for part in parts_of(release) if lost != "text" or not part.by_hand}
+    found = find(solution, release)
+    assert found.answers.keys() == code
+    assert {name: found.answers[name].strip() for name in code} == {
+        name: answers[name].strip() for name in code
+    }
+    assert [name for name in code if lost != "order" and f"`{name}`" not in str(found.notes)] == []
+
+
+@pytest.mark.parametrize("source", ["%a\n" * 20, "-" * 1500 + "1", "é = 1\n" * 500])
+def test_a_notebook_that_is_all_mischief_is_read_in_time(source):
+    cells = [named(GIVEN + "\n" + source, "given", False) for _ in range(200)]
+    cells += [new_code_cell(source) for _ in range(200)]
+    begun = time.process_time()
+    rebuild(nbformat.v4.new_notebook(cells=cells), RELEASE)
+    assert time.process_time() - begun < 60

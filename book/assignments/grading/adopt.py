@@ -7,12 +7,13 @@ for the student's own process, and never stands in for a cell of ours.
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from nbformat import NotebookNode
 
 from .cells import cell_of, name_of, names_bound, names_used, tree_of
-from .magics import plain
+from .magics import MOST, plain, work
 
 # What is said of cells, in this order. Each takes the names of the cells.
 SAID = {
@@ -75,6 +76,7 @@ def parts_of(release: NotebookNode) -> list[Part]:
     return parts
 
 
+@lru_cache(1000)  # some are asked for once for each part
 def defined(source: str) -> set[str]:
     """What the source gives a value to, at its top level."""
     tree = tree_of(source)
@@ -86,6 +88,7 @@ class _Search:
         self.ours, self.parts = release.cells, parts_of(release)
         self.cells = submission.cells
         self.by_id: set[int] = set()
+        self.room = MOST
         self.kin = self._kin()
         self.rank = self._ranks()
         self.sources = [self._as_code(i) for i in range(len(self.cells))]
@@ -121,7 +124,8 @@ class _Search:
             names = wanted.get(at, set()) if at >= 0 else set().union(*wanted.values())
             if not any(name in source for name in names):
                 return ""
-        return plain(source)
+        self.room -= work(source)
+        return plain(source) if self.room >= 0 else source
 
     def _sentence(self, kind: str) -> str:
         names = dict.fromkeys(self.said[kind])

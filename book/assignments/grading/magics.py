@@ -11,9 +11,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from .cells import tree_of
 
-LONG = 20_000  # characters; IPython reads a cell anew for each of its lines in it
-MANY = 30  # such lines
-MARKED = re.compile(r"^[^\S\n]*[%!?]|\?[^\S\n]*$|=[^\S\n]*[%!]", re.M)
+MOST = 500_000  # characters that IPython may read; it does so anew for each of its lines
+MARKED = re.compile(r"^[^\S\n]*[%!?]|\?[^\S\n]*$|=[^\S\n]*[%!]|\A\s*[^\S\n]|^\s*(>>>|In \[)", re.M)
 RUN_BODY = {"time", "timeit", "capture", "prun", "python", "python3"}
 
 
@@ -26,11 +25,15 @@ class Call(NamedTuple):
     alone: bool
 
 
+def work(source: str) -> int:
+    """The characters that IPython has to read for a cell, all in all."""
+    marks = sum(1 for _ in MARKED.finditer(source))
+    return (marks + 1) * len(source) if marks or "get_ipython" in source else 0
+
+
 def plain(source: str) -> str:
     """The cell without IPython's lines; as it is if it has none, or is no Python even so."""
-    if tree_of(source) is not None and "get_ipython" not in source:
-        return source
-    if len(source) > LONG or len(MARKED.findall(source)) > MANY:
+    if not 0 < work(source) <= MOST or (tree_of(source) and "get_ipython" not in source):
         return source
     try:
         text = TransformerManager().transform_cell(source).rstrip("\n")
