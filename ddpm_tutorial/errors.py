@@ -1,11 +1,19 @@
 """Errors whose message alone tells a user what is wrong and what to do."""
 
+import operator
 from collections.abc import Collection, Mapping
-from typing import TypeVar
+from typing import SupportsIndex, TypeVar
 
 from torch import Tensor
 
-__all__ = ["TutorialError", "check_choice", "check_finite", "check_seed", "choose"]
+__all__ = [
+    "TutorialError",
+    "check_choice",
+    "check_finite",
+    "check_seed",
+    "check_whole",
+    "choose",
+]
 
 Thing = TypeVar("Thing")
 
@@ -23,8 +31,11 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
 def choose(name: str, value: str | Thing, registry: Mapping[str, Thing]) -> Thing:
     """The object that a word stands for in a registry; an object stays what it is.
 
-    Raises ValueError, naming the words, for one that is not there.
+    Raises ValueError, naming the words, for one that is not there, for None and for a class.
     """
+    if isinstance(value, type) or value is None:
+        shown = "None" if value is None else f"the class {value.__name__}"
+        raise ValueError(f"{name} is {shown}: give an object, or one of {', '.join(registry)}")
     if not isinstance(value, str):
         return value
     check_choice(name, value, registry)
@@ -44,6 +55,14 @@ def check_finite(name: str, values: Tensor) -> None:
             f"{name}: {bad:,} of {values.numel():,} values are not finite (nan or inf), so nothing "
             f"can be made of them; look for where they first appear"
         )
+
+
+def check_whole(name: str, value: SupportsIndex) -> int:
+    """The value as an int, of whatever kind of integer it is. Raises ValueError for another."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} = {value!r}: it must be a whole number") from None
 
 
 def check_seed(seed: int) -> None:

@@ -28,6 +28,7 @@ from command_line import (
 from PIL import Image
 
 from ddpm_tutorial import (
+    TutorialError,
     cli,
     load_bundled,
     load_checkpoint,
@@ -346,6 +347,10 @@ def test_resume_with_nothing_to_resume_starts_and_says_so(tmp_path, capsys):
         ("evaluate --checkpoint {run} --n 1 --json {tmp}/sub.png", "sub.png is a folder"),
         ("evaluate --checkpoint {run} --n 1 --json {run}", "that is the checkpoint"),
         ("evaluate --checkpoint {run} --json {tmp}/no/a.json", "no does not exist"),
+        ("evaluate --checkpoint {run} --json {tmp}/a.png --neighbours {tmp}/a.png", "a file each"),
+        ("sample --checkpoint {tmp}/w.npz --out {tmp}/w.npz", "that is the checkpoint"),
+        ("train --out {tmp}/\udcff --steps 1", "cannot use the name"),
+        ("sample --checkpoint {tmp}/\udcff --out {tmp}/a.png", "cannot use the name"),
         ("train --out {tmp}/{long} --steps 1", "xxx: File name too long"),
         ("train --out {tmp}/a\0b --steps 1", "no name may hold the character 0"),
         ("sample --checkpoint {run} --out {tmp}/{long}.png", "xxx.png: File name too long"),
@@ -486,7 +491,7 @@ SCREEN = """
 import sys
 from command_line import fifty
 from ddpm_tutorial import cli
-cli.evaluate.load_mnist = fifty
+cli.evaluate.load_mnist = cli.train.load_mnist = fifty
 cli.main()
 """
 
@@ -529,6 +534,62 @@ def test_whoever_reads_the_first_line_alone_gets_no_trace(trained, tmp_path):
     assert process.wait() == 141, errors
     assert "Traceback" not in errors
     assert "BrokenPipe" not in errors
+
+
+WITHOUT_A_SCREEN = ["1>&-", "2>&-", ">&- 2>&-", "2>/dev/full", "2> >(true)"]
+
+
+@pytest.mark.parametrize("screen", WITHOUT_A_SCREEN)
+def test_work_is_done_where_nobody_can_read_of_it(trained, tmp_path, screen):
+    """Streams that are closed, full, or whose reader is gone."""
+    picture, model = tmp_path / "a.png", tmp_path / "run" / "model.safetensors"
+    base = f"{sys.executable} -c '{SCREEN}'"
+    sample_one = f"sample --checkpoint {trained}/model.safetensors --n 1 --steps 1 --out {picture}"
+    train_one = f"train --out {tmp_path}/run --steps 3 --save-every 1 {' '.join(TINY)}"
+    for command, file in ((sample_one, picture), (train_one, model)):
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+        line = ["bash", "-c", f"{base} {command} {screen}"]
+        subprocess.run(line, env=environment, timeout=100, check=False)
+        assert file.exists(), command
+
+
+def test_ctrl_c_saves_though_the_reader_of_the_screen_dies_of_it_too(tmp_path):
+    """`train 2>&1 | tee log`: the terminal sends Ctrl-C to both, and tee ends at once."""
+    command = [sys.executable, "-c", SCREEN, "train", "--out", str(tmp_path / "run")]
+    command += ["--steps", "100000", "--save-every", "100000", *TINY]
+    with subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        seen = b""
+        while b"loss" not in seen:  # the bar: it trains
+            more = process.stdout.read1()
+            assert more, seen
+            seen += more
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=100)
+    saved = load_checkpoint(tmp_path / "run" / "state.safetensors")
+    assert saved.details["step"] > 0
+
+
+def test_evaluate_shows_what_it_cannot_write(trained, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise TutorialError("could not write: No space left on device")
+
+    monkeypatch.setattr(cli.evaluate, "write_atomically", full)
+    base = ["evaluate", "--checkpoint", trained / "model.safetensors", *QUICK]
+    assert run(*base, "--json", tmp_path / "a.json") == 2
+    captured = capsys.readouterr()
+    assert "No space left" in captured.err
+    assert "Bound on 2 test images" in captured.out
+    monkeypatch.setattr(cli.evaluate, "save_sheet", full)
+    assert run(*base, "--neighbours", tmp_path / "a.png") == 2
+    captured = capsys.readouterr()
+    assert "No space left" in captured.err
+    assert "Drawn with ddim in 2 steps: 2 samples" in captured.out
 
 
 @pytest.mark.parametrize("trouble", ["samples", "memory", "stopped"])

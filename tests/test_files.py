@@ -1,6 +1,8 @@
 import errno
 import os
 import resource
+import stat
+from pathlib import Path
 
 import pytest
 
@@ -82,13 +84,45 @@ def test_a_name_as_long_as_the_system_allows_is_written(tmp_path):
     assert path.read_bytes() == b"one"
 
 
-@pytest.mark.parametrize("name", [400 * "x", "a\0b"], ids=["too long", "with a zero"])
+@pytest.mark.parametrize(
+    "name", [400 * "x", "a\0b", "\udcff"], ids=["too long", "with a zero", "not in UTF-8"]
+)
 def test_a_name_that_no_file_can_have_is_refused_in_words(tmp_path, name):
     for check in (check_file, check_parent):
-        with pytest.raises(TutorialError, match=r"cannot use the name .*: (File name|no name)"):
+        with pytest.raises(
+            TutorialError, match=r"cannot use the name .*: (File name|no name|'utf-8')"
+        ):
             check(tmp_path / name)
     with pytest.raises(TutorialError, match=r"cannot use the name"):
         check_parent(tmp_path / name / "file")
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"one")
+    link.symlink_to(target)
+    write_atomically(link, b"two")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"two"
+
+
+def test_what_is_no_ordinary_file_is_written_to_and_not_replaced(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(fifo, b"one")
+    assert os.read(reader, 10) == b"one"
+    assert stat.S_ISFIFO(fifo.lstat().st_mode)
+    os.close(reader)
+    write_atomically(Path("/dev/null"), b"one")
+    assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)
+
+
+def test_a_remedy_fits_what_is_wrong(tmp_path):
+    with pytest.raises(
+        TutorialError, match=r"No such file or directory\. Choose another folder\.$"
+    ):
+        write_atomically(tmp_path / "gone" / "file", b"one")
 
 
 def test_what_is_written_may_be_read_by_others_as_any_new_file(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def send_after(monkeypatch, step, *waits, wish=signal.SIGINT):
     monkeypatch.setattr(cli.train, "train", interrupted)
 
 
-@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_is_noted_and_the_second_ends(wish, capfd):
     before = signal.getsignal(wish)
     with StopRequest() as stop:
@@ -53,6 +54,27 @@ def test_the_first_is_noted_and_the_second_ends(wish, capfd):
         with pytest.raises(KeyboardInterrupt):
             send(wish)
     assert signal.getsignal(wish) is before
+
+
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGHUP])
+def test_what_was_to_be_ignored_stays_ignored(wish):
+    """As `nohup` and a shell's background jobs have it."""
+    before = signal.signal(wish, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            send(wish)
+            assert not stop.asked
+        assert signal.getsignal(wish) is signal.SIG_IGN
+    finally:
+        signal.signal(wish, before)
+
+
+def test_a_run_in_a_thread_is_trained(tmp_path):
+    """As a web page's or a notebook's: no signal arrives there."""
+    command = ("train", "--out", tmp_path / "run", "--steps", 1, *TINY)
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(run, *command).result() == 0
+    assert (tmp_path / "run" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])

@@ -36,7 +36,15 @@ FLOORS = {
         "classifier",
         "vae",
     ],
-    "algorithms": ["processes", "training", "sampling", "elbo", "scores", "evaluation"],
+    "algorithms": [
+        "processes",
+        "training_state",
+        "training",
+        "sampling",
+        "elbo",
+        "scores",
+        "evaluation",
+    ],
     "io": ["files", "data", "checkpoint", "run"],
 }
 GROUND = ["errors", "machine", "coursework"]  # faces that need no floor

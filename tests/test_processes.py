@@ -1,5 +1,6 @@
 """The device to compute on, and several processes that train as one."""
 
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -98,6 +99,12 @@ def test_ctrl_c_in_one_process_stops_all_at_the_same_step(tmp_path):
     assert load_checkpoint(tmp_path / "run" / "state.safetensors").details["step"] == 3
 
 
+def test_where_one_cannot_save_all_end_with_words(tmp_path):
+    first, second = end(train_with_two(tmp_path, "full disk", "--save-every", 3), 2)
+    assert "error: could not write" in first
+    assert "error: process 0 of this run failed: could not write" in second
+
+
 def work(trouble: str) -> None:
     """One of the two processes of the tests above; the trouble is in the second."""
     torch.set_num_threads(1)
@@ -116,6 +123,8 @@ def work(trouble: str) -> None:
                 signal.raise_signal(signal.SIGINT)
             yield record
 
+    if trouble == "full disk":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
     cli.train.load_mnist, cli.train.train = load, train
     cli.main()
 

@@ -6,12 +6,14 @@ Each line is a call with what it should take; the tests spoil that, and expect w
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from networks import labelled, unlabelled
 
 from ddpm_tutorial import (
+    DDIM,
     DDPM,
     VAE,
     DDPMConfig,
@@ -20,11 +22,13 @@ from ddpm_tutorial import (
     TrainingConfig,
     TutorialError,
     UNetConfig,
+    annealed_langevin,
     classify,
     ddim_invert,
     elbo_terms,
     frechet_distance,
     from_bytes,
+    langevin,
     load_bundled,
     load_checkpoint,
     load_classifier,
@@ -32,6 +36,7 @@ from ddpm_tutorial import (
     load_pretrained,
     measure_bound,
     measure_samples,
+    metropolis_adjusted_langevin,
     nearest_neighbours,
     precision_recall,
     sample,
@@ -342,6 +347,117 @@ def test_pairs_may_stand_in_a_tuple():
     pairs = timestep_pairs(4, 2)
     first, second = (sample(MODEL, 2, "ddim", steps, seeded()) for steps in (pairs, tuple(pairs)))
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("pairs", [[4, 2, 0], [(4, 2, 0)], [(4, 2)], []])
+def test_what_are_no_pairs_is_refused_in_words(pairs):
+    with pytest.raises(ValueError, match="pairs = "):
+        sample(MODEL, 2, "ddim", pairs)
+
+
+def test_a_number_of_steps_may_be_any_integer_and_nothing_else():
+    first, second = (sample(MODEL, 2, "ddim", n, seeded()) for n in (2, np.int64(2)))
+    assert torch.equal(first, second)
+    for steps in (2.0, seeded()):
+        with pytest.raises(ValueError, match=r"steps = .* must be a whole number"):
+            sample(MODEL, 2, "ddim", steps)
+    config = TrainingConfig(steps=np.int64(3), batch_size=np.int32(2), seed=np.uint8(1))
+    assert (config.steps, config.batch_size, config.seed) == (3, 2, 1)
+    assert all(type(value) is int for value in (config.steps, config.batch_size, config.seed))
+    for wrong in ({"steps": 1.5}, {"steps": 1, "batch_size": 4.0}, {"steps": 1, "seed": "0"}):
+        with pytest.raises(ValueError, match="must be a whole number"):
+            TrainingConfig(**wrong)
+
+
+@pytest.mark.parametrize(("thing", "shown"), [(DDIM, "the class DDIM"), (None, "None")])
+def test_a_class_or_nothing_is_no_sampler(thing, shown):
+    with pytest.raises(ValueError, match=f"sampler is {shown}: give an object, or one of ddpm"):
+        sample(MODEL, 2, thing)
+
+
+@pytest.mark.parametrize("label", [[1, 2], 7, np.array([1, 2])])
+def test_labels_are_a_tensor(label):
+    with pytest.raises(ValueError, match="give a tensor of integers"):
+        LABELLED.build().denoiser(label)
+
+
+@pytest.mark.parametrize("call", [elbo_terms, three_term_elbo, measure_bound])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_bound_needs_a_label_for_each_image(call, count):
+    denoiser = LABELLED.build().denoiser(torch.zeros(count, dtype=torch.int64))
+    with pytest.raises(ValueError, match=f"holds {count} labels: give one for each of the 6"):
+        call(denoiser, IMAGES)
+
+
+def state_of(model):
+    return train_one_step(IMAGES, model).state.tensors()
+
+
+def test_a_state_of_another_run_is_refused_before_anything_is_taken_over():
+    frozen = CONFIG.build()
+    frozen.network.first.requires_grad_(False)
+    wide = dataclasses.replace(CONFIG, network=dataclasses.replace(NETWORK, channels=(16,)))
+    whole = state_of(CONFIG.build())
+    states = [state_of(frozen), state_of(wide.build()), {}]
+    states += [
+        {n: v for n, v in whole.items() if n != key} for key in ("step", "ema.network.first.bias")
+    ]
+    for state in states:
+        model = CONFIG.build()
+        before = [p.clone() for p in model.parameters()]
+        config = TrainingConfig(steps=3, batch_size=2)
+        with pytest.raises(ValueError, match="resume: this is not the state of a run of such"):
+            next(train(model, IMAGES, config, accelerator=cpu(), resume=state))
+        assert all(map(torch.equal, before, model.parameters()))
+
+
+@pytest.mark.parametrize("data", [IMAGES.numpy(), list(IMAGES), "images"])
+def test_data_are_a_tensor(data):
+    with pytest.raises(ValueError, match=r"the data are a \w+: give a tensor"):
+        train_one_step(data)
+
+
+def test_a_shape_may_be_a_list_as_json_has_it():
+    model = DDPM(unlabelled(lambda x, t: x), NoiseSchedule.cosine(4), shape=[1, 28, 28])
+    assert model.shape == (1, 28, 28)
+    sample(model, 2)
+
+
+@pytest.mark.parametrize("step", [0.0, -0.1, math.nan, math.inf])
+def test_a_step_of_a_chain_is_positive_and_finite(step):
+    x = torch.zeros(2, 1)
+    chains = [
+        langevin(lambda x: -x, x, step, 2),
+        metropolis_adjusted_langevin(lambda x: -x.square().sum(1), x, step, 2),
+        annealed_langevin(MIXTURE, x, timestep_pairs(4), step),
+    ]
+    for chain in chains:
+        with pytest.raises(ValueError, match=r"step = .* must be greater than 0, and finite"):
+            next(chain)
+
+
+def test_a_chain_needs_pairs():
+    with pytest.raises(ValueError, match="pairs = "):
+        next(annealed_langevin(MIXTURE, torch.zeros(2, 1), [], 0.1))
+
+
+def test_features_too_large_to_be_squared_are_refused():
+    with pytest.raises(ValueError, match=r"the distance .* not finite"):
+        frechet_distance(FEATURES.double() * 1e200, FEATURES.double())
+
+
+@pytest.mark.parametrize("details", [{"loss": math.nan}, {"path": object()}])
+def test_details_are_plain_values(tmp_path, details):
+    with pytest.raises(ValueError, match="must be plain values"):
+        save_model(tmp_path / "model.safetensors", MODEL, CONFIG, details)
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_in_double_precision_are_measured_as_they_are_in_single():
+    for one, other in zip(
+        classify(CLASSIFIER, IMAGES.double()), classify(CLASSIFIER, IMAGES), strict=True
+    ):
+        assert torch.equal(one, other)
 
 
 def seeded():

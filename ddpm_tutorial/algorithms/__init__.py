@@ -6,3 +6,4 @@ from ddpm_tutorial.algorithms.processes import *
 from ddpm_tutorial.algorithms.sampling import *
 from ddpm_tutorial.algorithms.scores import *
 from ddpm_tutorial.algorithms.training import *
+from ddpm_tutorial.algorithms.training_state import *

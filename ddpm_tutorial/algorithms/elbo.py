@@ -258,11 +258,6 @@ def measure_bound(
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size}: it must be at least 1")
     denoiser.check_data(images)
-    if denoiser.count not in (None, len(images)):
-        raise ValueError(
-            f"the denoiser holds {denoiser.count} labels: give one for each of the {len(images)} "
-            f"images"
-        )
 
     edges = [round(2 + (T - 1) * k / RANGES_OF_T) for k in range(RANGES_OF_T + 1)]
     ranges = [(low, high - 1) for low, high in itertools.pairwise(edges) if low < high]

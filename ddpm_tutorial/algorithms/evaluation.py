@@ -175,7 +175,9 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
     metric = FrechetInceptionDistance(_AlreadyFeatures(features_1.shape[1]))
     metric.update(features_1.cpu().double(), real=True)
     metric.update(features_2.cpu().double(), real=False)
-    return float(metric.compute())
+    distance = metric.compute()
+    check_finite("the distance (are some features too large to be squared?)", distance)
+    return float(distance)
 
 
 class _AlreadyFeatures(torch.nn.Identity):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial.errors import check_finite, choose
+from ddpm_tutorial.errors import check_finite, check_whole, choose
 from ddpm_tutorial.mathematics.forward import (
     Prediction,
     filled_like,
@@ -284,10 +284,10 @@ def ddim_invert(
 def pairs_of(denoiser: Denoiser, steps: int | Pairs | None) -> Pairs:
     """The pairs (t, s) to walk: as they are given, or so many of them, evenly spaced."""
     T = denoiser.schedule.T
-    if steps is None or isinstance(steps, int):
-        return timestep_pairs(T, steps)
-    check_pairs(T, steps)
-    return steps
+    if isinstance(steps, Sequence):
+        check_pairs(T, steps)
+        return steps
+    return timestep_pairs(T, None if steps is None else check_whole("steps", steps))
 
 
 def _check_draw(denoiser: Denoiser, n: int, x: Tensor | None) -> None:

@@ -14,7 +14,7 @@ from ddpm_tutorial.algorithms.sampling import Here, Pairs, SamplePath, Sampler
 from ddpm_tutorial.mathematics.exact import GaussianMixture
 from ddpm_tutorial.mathematics.forward import filled_like, signal_and_sigma, standard_normal
 from ddpm_tutorial.mathematics.gaussian import normal_log_prob
-from ddpm_tutorial.mathematics.schedule import NoiseSchedule, timestep_pairs
+from ddpm_tutorial.mathematics.schedule import NoiseSchedule, check_pairs, timestep_pairs
 from ddpm_tutorial.models.denoiser import Denoiser, HasDenoiser, as_denoiser
 
 __all__ = [
@@ -81,6 +81,7 @@ def langevin(
     `slope(x)` is the gradient of the log-density that is aimed at. Its draws are those of another
     density, by an error that grows with `step`. Yields x after each of `steps` steps.
     """
+    _check_step(step)
     for _ in range(steps):
         x = langevin_step(x, slope(x), step, standard_normal(x.shape, x, generator))
         yield x
@@ -114,6 +115,7 @@ def metropolis_adjusted_langevin(
     x (B, ...) and whether each chain moved, bool (B,), after each step. Source: Roberts and Tweedie
     (1996), section 1.4.2.
     """
+    _check_step(step)
     at_x = _with_gradient(log_prob, x)
     for _ in range(steps):
         y = langevin_step(x, at_x[1], step, standard_normal(x.shape, x, generator))
@@ -146,6 +148,8 @@ def annealed_langevin(
     Source: Song and Ermon (2019), algorithm 1, with the last step of Jolicoeur-Martineau et al.
     (2021); it takes len(pairs) * steps + 1 network evaluations.
     """
+    _check_step(relative_step)
+    check_pairs(denoiser.schedule.T, pairs)
     x_t = x_T
     for t, _ in pairs:
         at_t = filled_like(x_t, t)
@@ -234,6 +238,11 @@ def _correct(
     """One Langevin step at noise level t, in proportion to the variance of the noise."""
     _, sigma = signal_and_sigma(denoiser.schedule, t, x_t)
     return langevin_step(x_t, slope, relative_step * sigma.square(), z)
+
+
+def _check_step(step: float) -> None:
+    if not 0 < step < torch.inf:
+        raise ValueError(f"step = {step}: it must be greater than 0, and finite")
 
 
 def _with_gradient(log_prob: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,7 @@
 """Algorithm 1: training, as a generator that yields after every step."""
 
-import copy
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,62 +11,24 @@ from accelerate.utils import broadcast
 from torch import Tensor
 
 from ddpm_tutorial.algorithms.processes import make_accelerator
-from ddpm_tutorial.errors import TutorialError, check_finite, check_seed
+from ddpm_tutorial.algorithms.training_state import TrainingConfig, TrainingState
+from ddpm_tutorial.errors import TutorialError, check_finite
 from ddpm_tutorial.mathematics.forward import standard_normal
 from ddpm_tutorial.models.ddpm import DDPM
 from ddpm_tutorial.models.network import check_labels
 
 __all__ = [
-    "TrainingConfig",
     "TrainingDiverged",
     "TrainingRecord",
-    "TrainingState",
     "gradient_step",
     "train",
     "uniform_integers",
     "update_ema",
-    "with_prefix",
 ]
 
 
 class TrainingDiverged(TutorialError):
     """The loss or its gradient stopped being finite."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train.
-
-    Give either `steps` or `minutes`. The learning rate rises linearly for `warmup_steps`, then
-    falls along a half cosine to 0 at the end. `batch_size` counts the images of all processes.
-    `label_dropout`, in [0, 1], is how often a class-conditional model is told the null token for
-    its label (Ho and Salimans, 2022, Algorithm 1), so that it can be guided later.
-    Raises ValueError for values that cannot work.
-    """
-
-    steps: int | None = None
-    minutes: float | None = None
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    warmup_steps: int = 100
-    ema_decay: float = 0.999
-    max_gradient_norm: float = 1.0
-    label_dropout: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError(f"steps = {self.steps}, minutes = {self.minutes}: give one of the two")
-        positive = "steps minutes batch_size learning_rate warmup_steps max_gradient_norm"
-        for name in positive.split():
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} = {value}: it must be greater than 0, and finite")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay = {self.ema_decay}: it must lie in [0, 1)")
-        if not 0 <= self.label_dropout <= 1:
-            raise ValueError(f"label_dropout = {self.label_dropout}: it must lie in [0, 1]")
-        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -81,90 +41,12 @@ class TrainingRecord:
     learning_rate: float
     progress: float
     seconds: float
-    state: "TrainingState"
+    state: TrainingState
 
     @property
     def ema(self) -> DDPM:
         """The averaged model: the one to sample from and to keep."""
         return self.state.ema
-
-
-class TrainingState:
-    """All that a training run would need to go on as if it had never stopped.
-
-    Dropout is the exception: it draws from torch's global generator, which is not held here.
-    Raises ValueError for a model none of whose weights can be trained.
-    """
-
-    def __init__(self, model: DDPM, config: TrainingConfig, device: torch.device) -> None:
-        self.model = model.to(device).train()
-        self.ema = copy.deepcopy(model).eval().requires_grad_(False)
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        if not self.parameters:
-            raise ValueError(
-                "none of the model's weights can be trained: a model that was loaded has them "
-                "frozen, and model.requires_grad_(True) frees them"
-            )
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=0.0,
-            fused=device.type in ("cpu", "cuda"),
-        )
-        # Numbers are drawn where the model runs, if that place has a generator of its own.
-        source = device if device.type in ("cuda", "mps") else "cpu"
-        self.seed = config.seed
-        self.generator = torch.Generator(source).manual_seed(config.seed)
-        self.step = 0
-        self.seconds = 0.0
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The state as named CPU tensors, for a file that needs no code to be read."""
-        named = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        named |= {f"ema.{name}": value for name, value in self.ema.state_dict().items()}
-        for index, parameter in enumerate(self.parameters):
-            for name, value in self.optimizer.state[parameter].items():
-                named[f"optimizer.{index}.{name}"] = value
-        named["generator"] = self.generator.get_state()
-        named["step"] = torch.tensor(self.step)
-        named["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
-        return {  # copies, which the next step will not change
-            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, value in named.items()
-        }
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what `tensors()` of an earlier run of the same configuration gave.
-
-        On another kind of device than that run's, whose random numbers cannot be drawn here, it
-        warns, and others are drawn.
-        """
-        self.model.load_state_dict(with_prefix(tensors, "model."))
-        self.ema.load_state_dict(with_prefix(tensors, "ema."))
-        for index, parameter in enumerate(self.parameters):
-            fused = self.optimizer.param_groups[0]["fused"]
-            self.optimizer.state[parameter] = {
-                # Moments keep the memory layout of their parameter: the fused optimiser walks
-                # both by address, so channels_last beside contiguous would mix up the entries.
-                # It counts its steps where the parameter is, the other one on the CPU.
-                name: torch.empty_like(parameter).copy_(value)
-                if value.ndim
-                else value.to(parameter.device if fused else "cpu", copy=True)
-                for name, value in with_prefix(tensors, f"optimizer.{index}.").items()
-            }
-        self.step = int(tensors["step"])
-        self.seconds = float(tensors["seconds"])
-        if tensors["generator"].shape == self.generator.get_state().shape:
-            self.generator.set_state(tensors["generator"])
-        else:
-            warnings.warn(
-                f"this run was saved on another kind of device than {self.generator.device.type}: "
-                f"it goes on from step {self.step} with other random numbers than it would have "
-                f"drawn there",
-                stacklevel=2,
-            )
-            self.generator.manual_seed((self.seed + self.step) % 2**64)
 
 
 def train(
@@ -247,15 +129,6 @@ def uniform_integers(low: int, high: int, count: int, generator: torch.Generator
     return torch.randint(low, high, (count,), generator=generator, device=generator.device)
 
 
-def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries whose name starts with `prefix`, named without it."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
 def gradient_step(
     loss: Tensor,
     parameters: list[torch.nn.Parameter],
@@ -321,6 +194,8 @@ def _finite(
 
 
 def _check_data(model: DDPM, data: Tensor, labels: Tensor | None) -> None:
+    if not isinstance(data, Tensor):
+        raise ValueError(f"the data are a {type(data).__name__}: give a tensor (N, ...)")
     if data.shape[1:] != model.shape or not len(data):
         raise ValueError(
             f"the data have shape {tuple(data.shape)}, and the model is one of {model.shape}: give "
@@ -330,7 +205,8 @@ def _check_data(model: DDPM, data: Tensor, labels: Tensor | None) -> None:
     low, high = float(data.min()), float(data.max())
     if not (-1 <= low < 0 and high <= 1):
         raise ValueError(
-            f"the data run from {low:g} to {high:g}: scale images to [-1, 1] (bytes: x / 127.5 - 1)"
+            f"the data run from {low:.9g} to {high:.9g}: scale images to [-1, 1] (bytes: "
+            f"x / 127.5 - 1)"
         )
     if (labels is None) != (model.num_classes == 0):
         raise ValueError(

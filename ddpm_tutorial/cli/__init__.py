@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import warnings
+from contextlib import redirect_stderr
 from typing import NoReturn
 
 import torch
@@ -12,6 +13,7 @@ import tyro
 from ddpm_tutorial.cli.evaluate import Evaluate
 from ddpm_tutorial.cli.sample import Sample
 from ddpm_tutorial.cli.train import Train
+from ddpm_tutorial.cli.words import Talk
 from ddpm_tutorial.errors import TutorialError
 
 
@@ -21,6 +23,11 @@ def main() -> None:
         # A sign or a file's name that the screen cannot show must not end a run.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="namereplace")
+    with redirect_stderr(Talk(sys.stderr)):
+        _run()
+
+
+def _run() -> None:
     command = tyro.extras.subcommand_cli_from_dict(
         {"train": Train, "sample": Sample, "evaluate": Evaluate}, prog="ddpm-tutorial"
     )
@@ -28,7 +35,8 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _say(f"warning: {message}")
             command.run()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed: there is no screen
+            sys.stdout.flush()
     except (TutorialError, ValueError) as error:
         _fail(str(error))
     except KeyboardInterrupt as stop:

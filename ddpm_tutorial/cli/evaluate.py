@@ -67,6 +67,8 @@ class Evaluate:
                 check_file(out)
                 if out.resolve() == Path(self.checkpoint).resolve():
                     raise ValueError(f"{out}: that is the checkpoint. Choose another name")
+        if self.json is not None and self.json == self.neighbours:
+            raise ValueError(f"{self.json}: figures and picture need a file each")
         if self.neighbours is not None and self.neighbours.suffix != ".png":
             raise ValueError(f'neighbours = "{self.neighbours}": the name must end in .png')
         check_seed(self.seed)
@@ -136,8 +138,10 @@ class Evaluate:
             "bits_per_dim": dataclasses.asdict(bound),
             "samples": None,
         }
-        self._keep(record)  # the bound took long, and what follows may fail
-        print(f"Bound on {n:,} test images, in bits per dimension\n{bound}")
+        try:
+            self._keep(record)  # now, since what follows may fail; and shown if this does
+        finally:
+            print(f"Bound on {n:,} test images, in bits per dimension\n{bound}")
         with accelerator.autocast():
             denoiser = model.denoiser(labels_for(model, count, None))
             samples = sample(
@@ -147,10 +151,13 @@ class Evaluate:
         figures, nearest = measure_samples(
             samples, train_images, test_images, classifier, self.seed, progress=True
         )
-        self._keep(record | {"samples": dataclasses.asdict(figures)})
-        if self.neighbours is not None:
-            save_sheet(self.neighbours, nearest_sheet(samples, train_images, nearest), columns=15)
-        print(f"Drawn with {self.sampler} in {steps} steps: {figures}")
+        try:
+            self._keep(record | {"samples": dataclasses.asdict(figures)})
+            if self.neighbours is not None:
+                sheet = nearest_sheet(samples, train_images, nearest)
+                save_sheet(self.neighbours, sheet, columns=15)
+        finally:
+            print(f"Drawn with {self.sampler} in {steps} steps: {figures}")
 
     def _keep(self, record: dict[str, Any]) -> None:
         if self.json is not None:

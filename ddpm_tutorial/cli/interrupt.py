@@ -3,18 +3,23 @@
 import os
 import signal
 import sys
+import threading
 import time
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 # `uv run` and the launchers of several processes hand a Ctrl-C on that has arrived already.
 SAME_KEY_PRESS = 0.5  # seconds
+NOTICE = b"\nStopping after this step, to save it. Ctrl-C again stops at once.\n"
 
 
 class StopRequest:
-    """Inside, the first Ctrl-C (or SIGTERM) is only noted in `asked`; a second one ends at once.
+    """Inside, the first Ctrl-C is only noted in `asked`; a second one ends at once.
 
-    So that a step is never cut in two, and what is saved can be gone on with to the same bits.
+    So that a step is never cut in two, and what is saved can be gone on with to the same bits. The
+    system's SIGTERM, and the SIGHUP of a window that is closed, count as well. What whoever started
+    the program had it ignore, as `nohup` does, stays ignored.
     """
 
     def __init__(self) -> None:
@@ -23,8 +28,12 @@ class StopRequest:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for wish in (signal.SIGINT, signal.SIGTERM):
-            self._before[wish] = signal.signal(wish, self._note)
+        if threading.current_thread() is not threading.main_thread():
+            return self  # where no signal arrives
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows lacks the last
+            wish = getattr(signal, name, None)
+            if wish is not None and signal.getsignal(wish) not in (signal.SIG_IGN, None):
+                self._before[wish] = signal.signal(wish, self._note)
         return self
 
     def __exit__(
@@ -40,10 +49,10 @@ class StopRequest:
         now = time.monotonic()
         if not self.asked:
             self.asked, self._since = True, now
-            # Not print: the signal may have come in the middle of another line.
-            os.write(
-                sys.__stderr__.fileno() if sys.__stderr__ else 2,
-                b"\nStopping after this step, to save it. Ctrl-C again stops at once.\n",
-            )
+            if sys.__stderr__ is not None:
+                # Not print: the signal may have come in the middle of another line. And whoever
+                # read the screen may be gone.
+                with suppress(OSError, ValueError):
+                    os.write(sys.__stderr__.fileno(), NOTICE)
         elif now - self._since > SAME_KEY_PRESS:
             raise KeyboardInterrupt

@@ -53,6 +53,8 @@ class Sample:
         if self.out.suffix not in (".png", ".npz"):
             raise ValueError(f'out = "{self.out}": the name must end in .png or .npz')
         check_file(self.out)
+        if self.out.resolve() == Path(self.checkpoint).resolve():
+            raise ValueError(f"{self.out}: that is the checkpoint. Choose another name")
         check_seed(self.seed)
         accelerator = make_accelerator()
         model = load_model(path_named(self.checkpoint)).to(accelerator.device)

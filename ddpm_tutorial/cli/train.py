@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +14,8 @@ from tqdm import tqdm
 
 from ddpm_tutorial.algorithms.processes import any_process, in_all_processes, make_accelerator
 from ddpm_tutorial.algorithms.sampling import sample
-from ddpm_tutorial.algorithms.training import TrainingConfig, TrainingRecord, train
+from ddpm_tutorial.algorithms.training import TrainingRecord, train
+from ddpm_tutorial.algorithms.training_state import TrainingConfig
 from ddpm_tutorial.cli.interrupt import StopRequest
 from ddpm_tutorial.cli.words import labels_for, one_of
 from ddpm_tutorial.io.checkpoint import Checkpoint
@@ -128,11 +130,15 @@ class Train:
                 for record in records:
                     stopping = any_process(accelerator, stop.asked)
                     if main:
-                        self._show(bar, record)
                         run.note(record)
-                        if record.step % self.save_every == 0 or stopping or record.progress == 1:
-                            run.save(model_config, record, settings_of(self), data)
-                            kept = record.step
+                    if record.step % self.save_every == 0 or stopping or record.progress == 1:
+                        # In all, so that a full disk ends all.
+                        settings = settings_of(self)
+                        save = partial(run.save, model_config, record, settings, data)
+                        in_all_processes(save if main else lambda: None)
+                        kept = record.step
+                    if main:
+                        self._show(bar, record)
                         if record.step % self.sample_every == 0 or record.progress == 1:
                             with accelerator.autocast():
                                 self._draw(record, run.sheet(record.step))

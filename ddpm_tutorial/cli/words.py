@@ -1,9 +1,11 @@
 """What the commands share: words for objects, and what a model needs to be told."""
 
 import dataclasses
+import io
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 import tyro
@@ -12,6 +14,38 @@ from ddpm_tutorial.algorithms.sampling import SAMPLERS, Sampler
 from ddpm_tutorial.errors import choose
 from ddpm_tutorial.io.checkpoint import PRETRAINED, pretrained_path
 from ddpm_tutorial.models.ddpm import DDPM
+
+
+class Talk(io.TextIOBase):
+    """The stream for bars and notices: where nobody can read it, the work goes on all the same."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream: tqdm draws its bar with the signs that it has."""
+        return getattr(self._stream, "encoding", None) or "ascii"
+
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        """Written, or not."""
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushed, or not."""
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                self._stream.flush()
 
 
 def one_of(words: Iterable[str]) -> Any:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_tutorial.errors import TutorialError, check_choice, check_finite
-from ddpm_tutorial.io.files import ASSETS, shortened, write_atomically
+from ddpm_tutorial.io.files import ASSETS, check_name, shortened, write_atomically
 from ddpm_tutorial.models.classifier import DigitClassifier
 from ddpm_tutorial.models.config import DDPMConfig
 from ddpm_tutorial.models.ddpm import DDPM
@@ -48,15 +48,21 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, atomically.
 
     Raises TutorialError where the disk will not take it, and ValueError for a tensor with values
-    that are not finite: what was there before is then intact.
+    that are not finite or details that are no plain values: what was there before is then intact.
     """
     tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
     for name, value in tensors.items():
         check_finite(name, value)
-    header = {
-        "config": json.dumps(checkpoint.config and checkpoint.config.as_plain_values()),
-        "details": json.dumps(checkpoint.details),
-    }
+    config = checkpoint.config and checkpoint.config.as_plain_values()
+    try:
+        header = {
+            "config": json.dumps(config, allow_nan=False),
+            "details": json.dumps(checkpoint.details, allow_nan=False),
+        }
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"configuration and details must be plain values, finite: {error}"
+        ) from None
     header["sha256"] = _digest(tensors, header)
     write_atomically(Path(path), safetensors.torch.save(tensors, metadata=header))
 
@@ -68,6 +74,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     changed since it was written, holds values that are not finite, or is not one of ours.
     """
     path = Path(path)
+    check_name(path)
     try:
         if path.is_dir():
             raise TutorialError(f"{path} is a folder: name a file in it, such as model.safetensors")
@@ -133,7 +140,8 @@ def save_model(path: str | Path, model: DDPM, config: DDPMConfig, details: dict[
         if ours != theirs:
             raise ValueError(
                 f"the {name} of the model is not the one that the configuration builds, so what is "
-                f"saved would come back as another model: give the configuration that built it"
+                f"saved would come back as another model: give the configuration that built it, "
+                f"and of a network that something wraps, what is inside"
             )
     tensors = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     save_checkpoint(path, Checkpoint(config, tensors, details))

@@ -1,6 +1,7 @@
 """Writing files so that a crash or a full disk leaves the old one whole."""
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -10,6 +11,7 @@ from ddpm_tutorial.errors import TutorialError
 __all__ = [
     "ASSETS",
     "check_file",
+    "check_name",
     "check_parent",
     "shortened",
     "write_atomically",
@@ -24,19 +26,26 @@ def check_parent(path: Path) -> None:
     And unless `path` is a name that this system can give to a file.
     """
     folder = path.absolute().parent
+    check_name(path)
     try:
         found = folder.is_dir()
         path.exists()
-        if "\0" in str(path):  # what Path takes for a file that does not exist
-            raise ValueError("no name may hold the character 0")
-    except (OSError, ValueError) as error:  # a name too long, a folder that hides what is in it
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise TutorialError(f"cannot use the name {shortened(path)}: {reason}") from None
+    except OSError as error:  # a name too long, a folder that hides what is in it
+        raise TutorialError(f"cannot use the name {shortened(path)}: {error.strerror}") from None
     if not found:
         raise TutorialError(f"the folder {folder} does not exist: create it, or choose another")
     as_it_runs = os.access in os.supports_effective_ids
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=as_it_runs):
         raise TutorialError(f"the folder {folder} cannot be written to: choose another")
+
+
+def check_name(path: Path) -> None:
+    """Raise TutorialError for a name that no file can have, or that safetensors cannot read."""
+    try:
+        if "\0" in os.fsencode(path).decode("utf-8"):
+            raise ValueError("no name may hold the character 0")
+    except ValueError as error:
+        raise TutorialError(f"cannot use the name {shortened(path)}: {error}") from None
 
 
 def check_file(path: Path) -> None:
@@ -49,26 +58,32 @@ def check_file(path: Path) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, then put it in place in one go.
 
-    Raises TutorialError, and leaves any earlier file at `path` as it was, where the disk is full
-    or the folder is gone.
+    A link stays, and what it leads to is replaced; what is no ordinary file, such as /dev/null, is
+    written to. Raises TutorialError, and leaves any earlier file at `path` as it was, where the
+    disk is full or the folder is gone.
     """
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    path = path if special else Path(os.path.realpath(path))
     # A name of its own: two programs may be writing the same file, and the last one wins whole.
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with open(part, "xb") as file:
+        with open(path if special else part, "wb" if special else "xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+            if not special:
+                os.fsync(file.fileno())
+        if not special:
+            os.replace(part, path)
     except BaseException as error:
         with contextlib.suppress(OSError):  # the disk's first complaint is the one to report
             part.unlink()
         if not isinstance(error, OSError):
             raise
-        kept = " The file that was there before is intact." if os.path.exists(path) else ""
+        kept = " The file that was there before is intact." if os.path.isfile(path) else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise TutorialError(
-            f"could not write {path} ({len(content) / 1e6:.1f} MB): {error.strerror}. Free some "
-            f"space or choose another folder.{kept}"
+            f"could not write {path} ({len(content) / 1e6:.1f} MB): {error.strerror}. "
+            f"{'Free some space or choose' if full else 'Choose'} another folder.{kept}"
         ) from error
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from ddpm_tutorial.algorithms.training import TrainingRecord, with_prefix
+from ddpm_tutorial.algorithms.training import TrainingRecord
+from ddpm_tutorial.algorithms.training_state import with_prefix
 from ddpm_tutorial.errors import TutorialError
 from ddpm_tutorial.io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddpm_tutorial.io.data import Digits, to_bytes
@@ -211,6 +212,6 @@ class Run:
 
 def fingerprint(digits: Digits) -> dict[str, Any]:
     """What tells one training set from another: its number of images, and a checksum."""
-    digest = hashlib.sha256(to_bytes(digits.images).numpy().data)
-    digest.update(digits.labels.numpy().data)
+    digest = hashlib.sha256(to_bytes(digits.images).contiguous().numpy().data)
+    digest.update(digits.labels.contiguous().numpy().data)
     return {"images": len(digits.images), "sha256": digest.hexdigest()[:16]}

@@ -221,6 +221,8 @@ def timestep_pairs(
 
 def check_pairs(T: int, pairs: Sequence[tuple[int, int]]) -> None:
     """Raise ValueError unless the pairs (t, s) lead down from T to 0, each on from the last."""
+    if any(not hasattr(pair, "__len__") or len(pair) != 2 for pair in pairs):
+        raise ValueError(f"pairs = {pairs}: give pairs (t, s), see timestep_pairs")
     starts, ends = [t for t, _ in pairs], [s for _, s in pairs]
     if [*starts, 0] != [T, *ends] or any(s >= t for t, s in pairs):
         raise ValueError(

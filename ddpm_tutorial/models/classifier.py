@@ -65,6 +65,7 @@ def classify(
             f"images have shape {tuple(images.shape)}: give (N, 1, 28, 28), with N at least 1"
         )
     check_finite("images", images)
+    images = images.to(classifier.head.weight.dtype)
     batches = tqdm(images.split(batch_size), unit="batch", desc="features", disable=not progress)
     features = torch.cat([classifier.features(batch) for batch in batches])
     return features, F.softmax(classifier.head(features), dim=1)

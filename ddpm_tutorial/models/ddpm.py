@@ -79,7 +79,7 @@ class DDPM(nn.Module):
             )
         self.network = network
         self.schedule = schedule
-        self.shape = shape
+        self.shape = tuple(shape)  # JSON holds it as a list
         self.min_snr = min_snr
 
     def forward(self, x0: Tensor, t: Tensor, eps: Tensor, label: Tensor | None = None) -> LossTerms:
@@ -118,13 +118,13 @@ class DDPM(nn.Module):
                 f"labels"
             )
         if label is not None:
+            if not self.num_classes:
+                raise ValueError("this model takes no label: leave label out")
+            check_labels(label, self.num_classes)
             if label.ndim != 1:
                 raise ValueError(
                     f"label has shape {tuple(label.shape)}: give one for each sample, in all (n,)"
                 )
-            if not self.num_classes:
-                raise ValueError("this model takes no label: leave label out")
-            check_labels(label, self.num_classes)
         return ModelDenoiser(self, label, guidance, clip)
 
     def run_network(

@@ -85,6 +85,10 @@ class Denoiser(Protocol):
             raise ValueError(
                 f"x0 has shape {tuple(x0.shape)}: give {('B', *self.shape)}, with B at least 1"
             )
+        if self.count not in (None, len(x0)):
+            raise ValueError(
+                f"the denoiser holds {self.count} labels: give one for each of the {len(x0)} images"
+            )
         check_finite("x0", x0)
         if not is_on_256_levels(x0):
             raise ValueError(

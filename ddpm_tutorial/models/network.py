@@ -74,6 +74,8 @@ def check_labels(labels: Tensor, last: int) -> None:
 
     On a GPU, where looking would stall it, and on the meta device their values are taken on trust.
     """
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"labels are a {type(labels).__name__}: give a tensor of integers")
     if labels.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"labels are {labels.dtype}: give integers, label.long()")
     if labels.device.type == "cpu" and len(labels):
