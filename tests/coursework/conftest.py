@@ -19,6 +19,15 @@ MADE = (
     "__pycache__",
 )
 sys.path.insert(0, str(COURSE))
+ON_LINUX = sys.platform == "linux"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trust():
+    """Only Linux has walls. There they have to stand; elsewhere these tests' own files are run."""
+    from grading.sandbox import Sandbox
+
+    Sandbox.trusted = not ON_LINUX
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +45,8 @@ def run(course):
     environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
 
     def run(command):
+        if not ON_LINUX:
+            command = command.replace("grade.py", "grade.py --trust-students")
         done = subprocess.run(
             command, shell=True, cwd=course, env=environment, capture_output=True, text=True
         )
