@@ -251,6 +251,15 @@ def test_a_test_that_was_changed_is_put_back_and_said(solved):
     assert "put back as handed out: `f`, `g`" in said(solved)
 
 
+def test_what_an_answer_needs_of_a_changed_test_is_there(solved):
+    cell(solved, "f").source = "import cmath\n\n\ndef f(x):\n    return 3\n\n\n" + TESTS["f"]
+    cell(solved, "f-answer").source = "def f(x):\n    return 1 + x * abs(cmath.rect(0.5, 0))"
+    assert parts(solved) == "fgh"
+    assert "added to a test run before it: `f`" in said(solved)
+    cell(solved, "f-answer").source = "def f(x):\n    return 0"
+    assert parts(solved) == "gh"
+
+
 def test_written_answers_are_found_around_their_cell(solved):
     place = at(solved, "why")
     solved.cells[place + 1 : place + 1] = [new_markdown_cell("Also."), new_code_cell("f(1)")]

@@ -6,14 +6,14 @@ for the student's own process, and never stands in for a cell of ours.
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nbformat import NotebookNode
 
 from .cells import cell_of, name_of, names_bound, names_used, tree_of
 from .magics import MOST, plain, work
+from .statements import defined, lines_of, without
 
 # What is said of cells, in this order. Each takes the names of the cells.
 SAID = {
@@ -28,6 +28,7 @@ SAID = {
     "text": "Put together with the text around it",
     "missing": "No cell was found for",
     "added": "What was added to given cells runs after them",
+    "helpers": "Imports and functions that were added to a test run before it",
     "changed": "Changed, and put back as handed out",
 }
 OURS = "### BEGIN HIDDEN TESTS"  # an instructor's own file is tried, too
@@ -76,13 +77,6 @@ def parts_of(release: NotebookNode) -> list[Part]:
     return parts
 
 
-@lru_cache(1000)  # some are asked for once for each part
-def defined(source: str) -> set[str]:
-    """What the source gives a value to, at its top level."""
-    tree = tree_of(source)
-    return names_bound(tree.body) if tree else set()
-
-
 class _Search:
     def __init__(self, submission: NotebookNode, release: NotebookNode) -> None:
         self.ours, self.parts = release.cells, parts_of(release)
@@ -110,7 +104,11 @@ class _Search:
             source = self.sources[i] if own and cell.source.strip() not in stubs else ""
             if self._locked(self.kin[i]):
                 self._say_changed(i)
-                source = "" if self._is_test(self.kin[i]) else self.extras[i]
+                source = self.extras[i]
+                if self._is_test(self.kin[i]):
+                    source = self._helpers(i)
+                    added.setdefault(self.kin[i] - 1, []).extend([source] if source else [])
+                    continue
             if source:
                 added.setdefault(self.rank[i], []).append(source)
         return Found(answers, added, [self._sentence(kind) for kind in SAID if kind in self.said])
@@ -187,6 +185,18 @@ class _Search:
         only = imports and all(isinstance(s, ast.Import | ast.ImportFrom) for s in imports.body)
         if (lost and not only) or (test and self.extras[i] and OURS not in self.sources[i]):
             self._say("changed", name)
+
+    def _helpers(self, i: int) -> str:
+        """What an answer may need of what stands in a changed test; an answer is none of it."""
+        tree = None if OURS in self.sources[i] else tree_of(self.extras[i])
+        answers = {name for part in self.parts for name in part.defines}
+        kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+        body = [s for s in tree.body if isinstance(s, kinds)] if tree else []
+        body = [s for s in body if not names_bound([s]) & answers]
+        if not body:
+            return ""
+        self._say("helpers", name_of(self.ours[self.kin[i]]))
+        return lines_of(self.extras[i], body)
 
     def _code(self, part: Part, answers: dict[str, str]) -> str | None:
         named = [i for i, at in enumerate(self.kin) if at == part.at]
@@ -292,37 +302,6 @@ class _Search:
         elif live[0] in self.by_id:
             self._say("id", part.name)
         return answer
-
-
-def without(source: str, ours: Iterable[str], changed: bool = False) -> str:
-    """The top-level statements of a source that are not in ours; empty if there are none.
-
-    One that gives another value to a name of ours is left out, unless `changed`.
-    """
-    tree = tree_of(source)
-    trees = [tree_of(plain(text)) for text in ours]
-    body = [statement for known in trees if known for statement in known.body]
-    if tree is None:
-        return ""
-    try:
-        dumps = {ast.dump(statement) for statement in body}
-        new = [statement for statement in tree.body if ast.dump(statement) not in dumps]
-    except RecursionError:
-        return ""
-    bound = names_bound(body)
-    lines: dict[int, None] = {}  # numbers of lines, each once, in order
-    for node in new:
-        if isinstance(node, ast.Pass) or (
-            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        ):
-            continue
-        imports = isinstance(node, ast.Import | ast.ImportFrom)
-        if changed or imports or not names_bound([node]) & bound:
-            decorators = getattr(node, "decorator_list", [])
-            first = min([node.lineno, *(each.lineno for each in decorators)])
-            lines |= dict.fromkeys(range(first - 1, node.end_lineno or node.lineno))
-    text = source.split("\n")
-    return "\n".join(text[number] for number in lines)
 
 
 def _unfenced(source: str) -> str:

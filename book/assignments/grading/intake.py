@@ -14,11 +14,12 @@ from uuid import uuid4
 import nbformat
 from nbformat import NotebookNode
 
-from .adopt import defined, find, parts_of
+from .adopt import find, parts_of
 from .cells import names_of
 from .feedback import legible
 from .files import LARGEST_FILE, candidates, content, without_outputs
 from .late import FORMS, when
+from .statements import defined
 
 LARGEST = 20 * 2**20  # bytes of a notebook, without its outputs
 MOST_CELLS = 500
