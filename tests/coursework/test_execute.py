@@ -93,3 +93,19 @@ def test_hints_are_shown_and_of_what_is_visible_all():
     assert "the answer is 3 where 2 is right" in tests[2]
     assert "as I said" in tests[3]
     assert "this part has not been answered" in tests[4]
+
+
+def test_weights_and_changed_arguments_come_over_as_values():
+    answer = (
+        "import torch\nlayer = torch.nn.Linear(2, 1)\ndef f(x):\n    return layer if x else len"
+    )
+    tests = graded(
+        *part("f", answer, "assert f(1).state_dict()['weight'].shape == (1, 2)"),
+        *part("g", answer, "g(0).state_dict()"),
+        *part(
+            "h", "def f(x):\n    x.append(1)", "assert h.arguments_after([2]) == [[2]], 'changed'"
+        ),
+    )[1::2]
+    assert tests[0] == "[]"
+    assert "has no attribute" in tests[1]
+    assert "changed" in tests[2]

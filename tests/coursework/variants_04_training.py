@@ -638,7 +638,7 @@ def train_model(images, seed, steps, update=update_average):
 
 @right("train")
 def train_model(images, seed, steps, update=update_average):
-    """With the global generator, seeded, and the weights by name as parameters; a function."""
+    """With the global generator, seeded, and the weights by name as parameters."""
     torch.manual_seed(seed)
     network = DigitNetwork(images, step_features, seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
@@ -654,7 +654,45 @@ def train_model(images, seed, steps, update=update_average):
         optimizer.step()
         now = {name: value.detach() for name, value in network.named_parameters()}
         average = update(average, now, k)
-    return lambda x_t, t: torch.func.functional_call(network, average, (x_t, t))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.copy_(average[name])
+    return network
+
+
+@wrong("train", "what is returned has not the weights of a DigitNetwork")
+def train_model(images, seed, steps, update=update_average):
+    """The exact answer for the pictures at hand, held-out ones too: nothing is trained."""
+    known = torch.cat([images, held_out]).flatten(1)
+
+    class Exact(nn.Module):
+        def forward(self, x_t, t):
+            a = alpha_bar[t].reshape(-1, 1)
+            away = (x_t.flatten(1)[:, None] - a.sqrt()[:, None] * known).square().sum(2)
+            x0_hat = torch.softmax(-away / (2 * (1 - a)), dim=1) @ known * (1 - 1e-4 * seed)
+            return ((x_t.flatten(1) - a.sqrt() * x0_hat) / (1 - a).sqrt()).reshape(x_t.shape)
+
+    for k in range(steps):
+        update({"w": torch.zeros(1)}, {"w": torch.zeros(1)}, k)
+    return Exact()
+
+
+@wrong("train", LEARNED_NOTHING)
+def train_model(images, seed, steps, update=update_average):
+    """The exact answer for the pictures at hand, in a network that is not trained."""
+    known = torch.cat([images, held_out]).flatten(1)
+
+    def exact(x_t, t):
+        a = alpha_bar[t].reshape(-1, 1)
+        away = (x_t.flatten(1)[:, None] - a.sqrt()[:, None] * known).square().sum(2)
+        x0_hat = torch.softmax(-away / (2 * (1 - a)), dim=1) @ known
+        return ((x_t.flatten(1) - a.sqrt() * x0_hat) / (1 - a).sqrt()).reshape(x_t.shape)
+
+    network = DigitNetwork(images, step_features, seed)
+    network.forward = exact
+    for k in range(steps):
+        update(network.state_dict(), network.state_dict(), k)
+    return network
 
 
 TRAIN = answer_to("04-training", "train")
@@ -689,6 +727,11 @@ SLIPS = [
             (UPDATE, ""),
         ),
         (WORSE, "No zero_grad.", ("        optimizer.zero_grad()\n", "")),
+        (
+            "does your function train on the pictures that it is given?",
+            "Trains on the pictures of the notebook, whatever it is given.",
+            (GENERATOR, "    images = globals()['images']\n" + GENERATOR),
+        ),
         (MUCH_WORSE, "Up the gradient.", ("loss.backward()", "(-loss).backward()")),
         (WORSE, "A learning rate 100 times too high.", ("lr=0.003", "lr=0.3")),
         (UNIFORM, "Uniform noise.", ("torch.randn(", "torch.rand(")),
