@@ -310,4 +310,4 @@ def test_grading_one_harms_no_other(monkeypatch, tmp_path):
 def test_a_note_is_one_line_on_a_terminal(note):
     line = grade.one_line(note)
     assert line.isprintable()
-    assert len(line) <= 300
+    assert len(line) <= 600
