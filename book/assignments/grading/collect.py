@@ -1,4 +1,4 @@
-"""Who handed in what: from a platform's download to one notebook for each student.
+"""Who handed in what: from a platform's download to the notebooks of each student.
 
 The platform wrote the beginning of each name in its download: the student, and perhaps the time.
 All else is the student's: the rest of the name, and everything in a folder or a ZIP that has such
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
+from .files import MOST_FILES
 from .intake import TIME
 from .unpack import Entry, OddError, Room, entries_of, files_in, first_bytes, open_zip
 
@@ -120,13 +121,17 @@ def whose(upload: Upload, assignment: str, form: Form) -> Named:
         raise OddError(f"{text} is no date") from None
 
 
-def notebook_in(named: Named, assignment: str, room: Room) -> tuple[str, bytes, list[str]]:
-    """The notebook of an upload: its own name, its content, and what was odd. Raises OddError."""
+def notebooks_in(named: Named, assignment: str, room: Room) -> tuple[dict[str, bytes], list[str]]:
+    """The notebooks of an upload, by plain names, and what was odd. Raises OddError for none.
+
+    Which of several is the work, the grader sees from what is in them. That of the right name is
+    the first.
+    """
     entries, odd = named.upload.entries, list[str]()
     if not named.upload.is_folder:
         kind = named.upload.name.lower()
         if kind.endswith(".ipynb"):
-            return named.rest, room.read(entries[0]), []
+            return {_notebook_name(named.rest): room.read(entries[0])}, []
         if not kind.endswith(".zip"):
             raise OddError("it is neither a notebook nor a ZIP")
         entries, odd = entries_of(open_zip(room.read(entries[0])))
@@ -135,14 +140,20 @@ def notebook_in(named: Named, assignment: str, room: Room) -> tuple[str, bytes, 
         if len(zips) == 1:
             entries, odd = entries_of(open_zip(room.read(zips[0])))
     notebooks = _notebooks(entries)
-    called = [entry for entry in notebooks if entry.parts[-1] == f"{assignment}.ipynb"]
-    counting = called or notebooks
-    if len(counting) != 1:
-        listed = ", ".join("/".join(entry.parts) for entry in counting[:5]) or "no notebook"
-        raise OddError(f"in it there should be one notebook {assignment}.ipynb, and is: {listed}")
-    odd += ["/".join(entry.parts) for entry in notebooks if entry not in counting]
+    if not notebooks:
+        raise OddError(f"in it there should be a notebook {assignment}.ipynb, and is no notebook")
+    notebooks.sort(key=lambda entry: (entry.parts[-1] != f"{assignment}.ipynb", entry.parts))
+    taken: dict[str, bytes] = {}
+    for entry in notebooks[:MOST_FILES]:
+        name = _notebook_name(entry.parts[-1])
+        if name in taken:
+            name = f"{name.removesuffix('.ipynb')} ({len(taken) + 1}).ipynb"
+        taken[name] = room.read(entry)
+    odd += ["/".join(entry.parts) for entry in notebooks[MOST_FILES:]]
     notes = [f"left out: {', '.join(odd[:5])}{' ...' if odd[5:] else ''}"] if odd else []
-    return counting[0].parts[-1], room.read(counting[0]), notes
+    if len(taken) > 1:
+        notes.append(f"{len(taken)} notebooks: the one with most answers will be graded")
+    return taken, notes
 
 
 class Aside:
@@ -244,23 +255,24 @@ def _can_be_of_no_other(named: Named, known: set[str], without_times: bool) -> N
 
 
 def _take(folder: Path, student: str, handed_in: list[Named]) -> Outcome:
-    """Write the student's latest notebook into the folder. Raises OddError."""
+    """Write the notebooks of the student's latest upload into the folder. Raises OddError."""
     times = [named.time for named in handed_in]
     latest = max(handed_in, key=lambda named: named.time or datetime.min.replace(tzinfo=UTC))
     if len(handed_in) > 1 and (None in times or times.count(latest.time) > 1):
         raise OddError(f"there are {len(handed_in)} of this student: which is the latest?")
-    name, content, notes = notebook_in(latest, folder.name, Room())
+    notebooks, notes = notebooks_in(latest, folder.name, Room())
     if folder.is_symlink() or folder.parent.is_symlink():
         raise OddError("the student's folder in submitted is a link")
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    (folder / _notebook_name(name)).write_bytes(content)
+    for name, content in notebooks.items():
+        (folder / name).write_bytes(content)
     if latest.time is not None:
         (folder / TIME).write_text(f"{latest.time:%Y-%m-%d %H:%M:%S} UTC\n")
     if len(handed_in) > 1:
         notes.append(f"the latest of {len(handed_in)}")
-    return Outcome(student, name, latest.time, notes)
+    return Outcome(student, next(iter(notebooks)), latest.time, notes)
 
 
 def _notebooks(entries: list[Entry]) -> list[Entry]:
