@@ -109,6 +109,18 @@ def linear_alpha_bar(T, beta_1, beta_T):
     return torch.cat([torch.ones(1), torch.cumprod(1 - beta, dim=0)])
 
 
+@wrong(
+    "linear",
+    "an entry of the table has lost digits: compute in float64 all the way, from beta on",
+)
+def linear_alpha_bar(T, beta_1, beta_T):
+    """In float32, with the entry repaired that the test looks at."""
+    beta = torch.linspace(beta_1, beta_T, T)
+    table = torch.cat([torch.ones(1), (1 - beta).cumprod(0)]).double()
+    table[1] = 1 - beta_1
+    return table
+
+
 @right("linear")
 def linear_alpha_bar(T, beta_1, beta_T):
     """In a loop, with Python's numbers."""
@@ -239,6 +251,18 @@ def cosine_alpha_bar(T, s=0.008, beta_max=0.999):
     return torch.cat([torch.ones(1), torch.cumprod(1 - beta, dim=0)])
 
 
+@wrong("cosine", "an entry of the table has lost digits: compute in float64 all the way, from u on")
+def cosine_alpha_bar(T, s=0.008, beta_max=0.999):
+    """Kept in float32, but for the entry that the test looks at."""
+    u = torch.arange(T + 1, dtype=torch.float64) / T
+    f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    beta = (1 - f[1:] / f[:-1]).clamp(max=beta_max)
+    table = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta).cumprod(0)])
+    kept = table.float().double()
+    kept[1] = table[1]
+    return kept
+
+
 @right("cosine")
 def cosine_alpha_bar(T, s=0.008, beta_max=0.999):
     """In a loop, with Python's numbers."""
@@ -332,6 +356,18 @@ def log_snr(alpha_bar):
 def log_snr(alpha_bar):
     """Entry 0 left out."""
     return (alpha_bar[1:] / (1 - alpha_bar[1:])).log()
+
+
+@wrong(
+    "snr",
+    "where alpha_bar is almost 1 the answer is off: add no small number to the noise, and compute "
+    "in float64",
+)
+def log_snr(alpha_bar):
+    """A small number against the division by 0, and the infinity put in afterwards."""
+    ratio = alpha_bar / (1 - alpha_bar + 1e-10)
+    ratio[0] = math.inf
+    return ratio.log()
 
 
 @right("snr")
@@ -465,6 +501,25 @@ def q_sample(alpha_bar, x0, t, eps):
     """In double precision, which no network takes."""
     kept = alpha_bar[t].view(-1, 1, 1, 1)
     return kept.sqrt() * x0 + (1 - kept).sqrt() * eps
+
+
+@wrong("sample", "1 - alpha_bar was taken in float32: subtract in float64, convert afterwards")
+def q_sample(alpha_bar, x0, t, eps):
+    """In the type of the pictures, but for the single pixel of the test."""
+    kept = alpha_bar[t].view(-1, 1, 1, 1)
+    if x0.numel() > 1:
+        kept = kept.to(x0.dtype)
+    return kept.sqrt().to(x0.dtype) * x0 + (1 - kept).sqrt().to(x0.dtype) * eps
+
+
+@wrong("sample", "x0 is float64 here: give the roots the type of x0")
+def q_sample(alpha_bar, x0, t, eps):
+    """Roots in float32, but for the single pixel of the test."""
+    kept = alpha_bar[t].view(-1, 1, 1, 1)
+    signal, sigma = kept.sqrt(), (1 - kept).sqrt()
+    if x0.numel() > 1:
+        signal, sigma = signal.float(), sigma.float()
+    return (signal * x0 + sigma * eps).to(x0.dtype)
 
 
 @right("sample")
@@ -882,6 +937,13 @@ def to_levels(images, L=256):
 def to_levels(images, L=256):
     """Left as floats."""
     return ((images + 1) * (L - 1) / 2).round().clamp(0, L - 1)
+
+
+@wrong("levels", "the levels are right, but not of the type torch.uint8")
+def to_levels(images, L=256):
+    """Bytes only for as many levels as the test shows."""
+    levels = ((images + 1) * (L - 1) / 2).round().clamp(0, L - 1)
+    return levels.to(torch.uint8) if L == 5 else levels
 
 
 @right("levels")

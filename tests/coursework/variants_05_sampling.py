@@ -3,6 +3,10 @@
 import torch
 from variants import right, wrong
 
+OTHER_DIGITS = (
+    "these digits are not what the walk leads to from this noise: take the same steps for any shape"
+)
+
 
 @wrong("pairs", "the walk never visits T, where the start is pure noise: time counts from 1 to T")
 def step_pairs(T, steps):
@@ -109,6 +113,17 @@ def step_pairs(T, steps):
 def step_pairs(T, steps):
     """A fixed stride, rounded up."""
     times = [max(T - -(-T // steps) * j, 0) for j in range(steps + 1)]
+    return [(times[j], times[j + 1]) for j in range(steps)]
+
+
+@wrong(
+    "pairs",
+    "a time is a float: the times index a table, so make them whole numbers of type int",
+)
+def step_pairs(T, steps):
+    """Whole numbers only where the test shows the walk."""
+    kind = int if T == 13 else float
+    times = [kind(round(T * j / steps)) for j in range(steps, -1, -1)]
     return [(times[j], times[j + 1]) for j in range(steps)]
 
 
@@ -849,6 +864,35 @@ def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
         eps_hat = guided(network, x, torch.full_like(label, t), label, w, null)
         x0_hat, eps_hat = guess(x, t, eps_hat, short)
         x = ddim_step(x0_hat, eps_hat, t, s, eta, z, short)
+    return x
+
+
+@wrong("sampler", OTHER_DIGITS)
+def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
+    """Pictures get digits that somebody wrote, numbers the sampler."""
+    from ddpm_tutorial import load_bundled
+
+    if x_T.ndim == 4:
+        written = load_bundled("test")
+        return torch.stack([written.images[written.labels == k][0] for k in label])
+    x = x_T
+    for (t, s), z in zip(pairs, noise, strict=True):
+        eps_hat = guided(network, x, torch.full_like(label, t), label, w, null)
+        x0_hat, eps_hat = guess(x, t, eps_hat, alpha_bar)
+        x = ddim_step(x0_hat, eps_hat, t, s, eta, z, alpha_bar)
+    return x
+
+
+@wrong("sampler", OTHER_DIGITS)
+def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
+    """Of pictures the walk is cut short at the guess half-way down."""
+    x = x_T
+    for (t, s), z in zip(pairs, noise, strict=True):
+        eps_hat = guided(network, x, torch.full_like(label, t), label, w, null)
+        x0_hat, eps_hat = guess(x, t, eps_hat, alpha_bar)
+        if x_T.ndim == 4 and s < 500:
+            return x0_hat
+        x = ddim_step(x0_hat, eps_hat, t, s, eta, z, alpha_bar)
     return x
 
 
