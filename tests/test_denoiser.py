@@ -115,7 +115,7 @@ def test_a_class_that_leaves_out_what_the_contract_asks_for_makes_no_denoiser(mi
 
 
 def test_data_off_the_256_levels_are_refused_but_for_a_mixture() -> None:
-    x0, *_ = draws(2)
+    x0, *_ = draws(20)
     for name, give in DENOISERS.items():
         give().check_data(x0)
         if name == "mixture":

@@ -205,7 +205,7 @@ def _check_data(model: DDPM, data: Tensor, labels: Tensor | None) -> None:
     low, high = float(data.min()), float(data.max())
     if not (-1 <= low < 0 and high <= 1):
         raise ValueError(
-            f"the data run from {low:.9g} to {high:.9g}: scale images to [-1, 1] (bytes: "
+            f"the data run from {low:.7g} to {high:.7g}: scale images to [-1, 1] (bytes: "
             f"x / 127.5 - 1)"
         )
     if (labels is None) != (model.num_classes == 0):

@@ -78,7 +78,7 @@ def check_labels(labels: Tensor, last: int) -> None:
         raise ValueError(f"labels are a {type(labels).__name__}: give a tensor of integers")
     if labels.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"labels are {labels.dtype}: give integers, label.long()")
-    if labels.device.type == "cpu" and len(labels):
+    if labels.device.type == "cpu" and labels.numel():
         low, high = int(labels.min()), int(labels.max())
         if not 0 <= low <= high <= last:
             raise ValueError(f"labels run from {low} to {high}: they must lie in 0..{last}")

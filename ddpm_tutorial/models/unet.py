@@ -145,9 +145,9 @@ class UNet(nn.Module):
         if self.embed_class is not None:
             if label is None:
                 raise ValueError(
-                    f"this network was trained with labels: pass label, here or to "
-                    f"model.denoiser, one of 0..{self.config.num_classes - 1} for each image, or "
-                    f"{self.config.num_classes} to tell it nothing"
+                    f"this network was trained with labels: pass label, one of "
+                    f"0..{self.config.num_classes - 1} for each image, or "
+                    f"{self.config.num_classes} to tell it nothing; model.denoiser takes it too"
                 )
             embedding = embedding + self.embed_class(label)
         elif label is not None:
