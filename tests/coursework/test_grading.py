@@ -174,6 +174,33 @@ had, said"""
     }
 
 
+def test_the_modules_behind_the_names_give_no_others():
+    schedule = "ddpm_tutorial.mathematics.schedule"
+    with Sandbox(Limits(call=15.0), ["coursework", "plotting", "NoiseSchedule"], FAR) as box:
+        box.run(
+            f"from {schedule} import NoiseSchedule\n"
+            "from ddpm_tutorial.plotting import BLUE, draw_digits\n"
+            "import copy, inspect, pathlib, sys, ddpm_tutorial.plotting\n"
+            "import ddpm_tutorial.coursework as coursework\n"
+            "coursework.check(copy.deepcopy(NoiseSchedule.linear(5)).T, 5)\n"
+            "inspect.getmodule(draw_digits)"
+        )
+        for taken in (
+            f"{schedule} import timestep_pairs",
+            "ddpm_tutorial.plotting import to_bytes",
+        ):
+            with pytest.raises(StudentError, match=r"ImportError: .* write it yourself"):
+                box.run(f"from {taken}")
+        box.run(
+            "package = pathlib.Path(ddpm_tutorial.plotting.__file__).parent\n"
+            "assert package.is_dir() and not list(package.rglob('*.py'))\n"
+            "for name in [name for name in sys.modules if name.startswith('ddpm_tutorial')]:\n"
+            "    del sys.modules[name]"
+        )
+        with pytest.raises(StudentError, match="ModuleNotFoundError"):
+            box.run(f"import {schedule}")
+
+
 def test_a_name_that_the_package_lacks_is_an_instructors_mistake(tmp_path):
     with pytest.raises(LookupError, match="'kl_norm'"):
         copy_package(tmp_path / "ddpm_tutorial", ["coursework", "kl_norm"])

@@ -30,12 +30,36 @@ import ddpm_tutorial
 from . import tree, wire
 
 PACKAGE = Path(ddpm_tutorial.__file__).parent
-MISSING = """
+CLOSED = """
+
+def _close(given):
+    import sys
+    from types import ModuleType
+
+    for name, held in sorted(sys.modules.items()):
+        if name.startswith(__name__ + "."):
+            above, _, last = name.rpartition(".")
+            face = ModuleType(name, held.__doc__)
+            face.__file__, face.__path__, face.__getattr__ = held.__file__, [], __getattr__
+            for key, value in vars(held).items():
+                own = key.isupper() or getattr(value, "__module__", "") == name
+                if key in given or (last in given and own and key[0] != "_"):
+                    setattr(face, key, value)
+            sys.modules[name] = face
+            setattr(sys.modules[above], last, face)
+    __path__.clear()
+
 
 def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
     raise ImportError(
         f"{name} is not to be had in this assignment: write it yourself, or see the first cell"
     )
+
+
+_close(GIVEN)
+del _close
 """
 
 
@@ -132,6 +156,8 @@ class Sandbox:
             raise SandboxEnded(
                 f"it did not start: {error} {self.output().strip()[-500:]}"
             ) from None
+        for file in (package / "ddpm_tutorial").rglob("*.py"):
+            file.unlink()  # all is loaded, and nobody need read it
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -375,7 +401,8 @@ def copy_package(folder: Path, names: Sequence[str]) -> None:
     """A ddpm_tutorial that gives these names alone.
 
     It holds the modules that define them, and what those import. A name may be a module that stands
-    beside the floors, such as `plotting`. Raises LookupError for a name that the package lacks.
+    beside the floors, such as `plotting`. Once all are loaded, a module shows no other names, and
+    nothing more is loaded. Raises LookupError for a name that the package lacks.
     """
     folder.mkdir(parents=True)
     root = "\n".join(f"from {_home(name)} import {name}" for name in names)
@@ -388,7 +415,9 @@ def copy_package(folder: Path, names: Sequence[str]) -> None:
             (folder / module).with_name("__init__.py").touch()
             shutil.copy(PACKAGE / module, folder / module)
             wanted += _modules((PACKAGE / module).read_text(encoding="utf-8"))
-    (folder / "__init__.py").write_text(root + MISSING, encoding="utf-8")
+    (folder / "__init__.py").write_text(
+        root + CLOSED.replace("GIVEN", repr(list(names))), encoding="utf-8"
+    )
     (folder / "assets").symlink_to(PACKAGE / "assets")
 
 
