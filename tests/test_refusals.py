@@ -439,6 +439,7 @@ def test_a_step_of_a_chain_is_positive_and_finite(step):
 def test_a_chain_needs_pairs():
     with pytest.raises(ValueError, match="pairs = "):
         next(annealed_langevin(MIXTURE, torch.zeros(2, 1), [], 0.1))
+    next(annealed_langevin(MIXTURE, torch.zeros(2, 1), timestep_pairs(4)[1:], 0.1))  # from below T
 
 
 def test_features_too_large_to_be_squared_are_refused():

@@ -14,7 +14,7 @@ from ddpm_tutorial.algorithms.sampling import Here, Pairs, SamplePath, Sampler
 from ddpm_tutorial.mathematics.exact import GaussianMixture
 from ddpm_tutorial.mathematics.forward import filled_like, signal_and_sigma, standard_normal
 from ddpm_tutorial.mathematics.gaussian import normal_log_prob
-from ddpm_tutorial.mathematics.schedule import NoiseSchedule, check_pairs, timestep_pairs
+from ddpm_tutorial.mathematics.schedule import NoiseSchedule, timestep_pairs
 from ddpm_tutorial.models.denoiser import Denoiser, HasDenoiser, as_denoiser
 
 __all__ = [
@@ -149,7 +149,8 @@ def annealed_langevin(
     (2021); it takes len(pairs) * steps + 1 network evaluations.
     """
     _check_step(relative_step)
-    check_pairs(denoiser.schedule.T, pairs)
+    if not pairs:
+        raise ValueError("pairs = []: give at least one pair (t, s), see timestep_pairs")
     x_t = x_T
     for t, _ in pairs:
         at_t = filled_like(x_t, t)
