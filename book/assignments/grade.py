@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import psutil
 from grading.collect import NAME
+from grading.feedback import on_one_line
 from grading.intake import take_in
 from grading.rebuild import released
 from grading.sandbox import Sandbox
@@ -131,7 +132,7 @@ def _report(sender: Connection, assignment: str, student: str) -> None:
 
 def one_line(note: str) -> str:
     """The note as one line that changes nothing else on a terminal: students choose file names."""
-    return "".join(c if c.isprintable() else " " for c in note)[:600]
+    return on_one_line(note)[:600]
 
 
 def points(gradebook: Gradebook, assignment: str, student: str) -> str:

@@ -119,8 +119,8 @@ class TrainingState:
             )
         self.model.load_state_dict(with_prefix(tensors, "model."))
         self.ema.load_state_dict(with_prefix(tensors, "ema."))
+        fused = self.optimizer.param_groups[0]["fused"]
         for index, parameter in enumerate(self.parameters):
-            fused = self.optimizer.param_groups[0]["fused"]
             self.optimizer.state[parameter] = {
                 # Moments keep the memory layout of their parameter: the fused optimiser walks
                 # both by address, so channels_last beside contiguous would mix up the entries.

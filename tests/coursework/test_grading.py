@@ -10,12 +10,13 @@ import pytest
 import torch
 from conftest import COURSE, named, notebook
 from grading import wire
-from grading.cells import cell_of, read_cells
-from grading.execute import free_names, run_notebook
+from grading.cells import cell_of, free_names, read_cells
+from grading.execute import run_notebook
 from grading.feedback import HIDDEN
 from grading.late import DAY, PerDay
+from grading.package import copy_package
 from grading.rebuild import rebuild
-from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError, copy_package
+from grading.sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
 
 FAR = 1e12  # a deadline that no test reaches
 

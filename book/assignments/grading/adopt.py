@@ -6,12 +6,13 @@ for the student's own process, and never stands in for a cell of ours.
 """
 
 import ast
+import builtins
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nbformat import NotebookNode
 
-from .cells import cell_of, name_of, names_bound, names_used, tree_of
+from .cells import cell_of, free_names, name_of, names_bound, tree_of
 from .magics import MOST, plain, work
 from .statements import defined, lines_of, without
 
@@ -72,7 +73,10 @@ def parts_of(release: NotebookNode) -> list[Part]:
             continue
         by_hand = cell.cell_type != "code"
         test = names.index(part) if part in names and not by_hand else at
-        defines = set() if by_hand else defined(source) or names_used(release.cells[test].source)
+        defines = set[str]()
+        if not by_hand:
+            tested = free_names(release.cells[test].source) - set(dir(builtins))
+            defines = defined(source) or tested
         parts.append(Part(names[at], at, test, source.strip(), defines, by_hand))
     return parts
 

@@ -1,7 +1,6 @@
 """The cells of an assignment, by what they are for."""
 
 import ast
-import builtins
 import json
 import warnings
 from collections.abc import Iterable, Mapping
@@ -79,10 +78,14 @@ def names_bound(body: Iterable[ast.stmt]) -> set[str]:
     return found
 
 
-def names_used(source: str) -> set[str]:
-    """The names that a source reads and neither defines nor has from Python."""
-    tree = tree_of(source)
-    nodes = list(ast.walk(tree)) if tree else []
-    read = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return read - stored - set(dir(builtins))
+def free_names(source: str) -> set[str]:
+    """The names that a cell uses and does not define."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    defined = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    defined |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    defined |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            defined |= {(name.asname or name.name).partition(".")[0] for name in node.names}
+    return {node.id for node in names if isinstance(node.ctx, ast.Load)} - defined

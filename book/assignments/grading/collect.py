@@ -16,6 +16,7 @@ from typing import NamedTuple
 from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
+from .feedback import on_one_line
 from .files import MOST_FILES
 from .intake import TIME
 from .unpack import Entry, OddError, Room, entries_of, files_in, first_bytes, open_zip
@@ -186,7 +187,7 @@ class Aside:
         if self.outcomes:
             self.folder.mkdir(parents=True, exist_ok=True)
             lines = [
-                f"{_printable(o.who)}: {_printable(n)}\n" for o in self.outcomes for n in o.notes
+                f"{on_one_line(o.who)}: {on_one_line(n)}\n" for o in self.outcomes for n in o.notes
             ]
             (self.folder / "why.txt").write_text("".join(lines), encoding="utf-8")
         return self.outcomes
@@ -292,10 +293,6 @@ def _notebook_name(name: str) -> str:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^\w .()+@-]", "_", name).lstrip(". ")[:50]
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _folded(name: str) -> str:

@@ -15,7 +15,7 @@ from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from .cells import cell_of
+from .cells import cell_of, free_names
 from .feedback import HIDDEN, legible
 from .sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
 
@@ -201,19 +201,6 @@ def without_inputs(error: Exception, source: str) -> Exception:
         return error
     said = next((said for kind, said in CHECKED.items() if str(error).startswith(kind)), WRONG)
     return AssertionError(f"{said} {FOR_OTHERS}")
-
-
-def free_names(source: str) -> set[str]:
-    """The names that a cell uses and does not define."""
-    nodes = list(ast.walk(ast.parse(source)))
-    names = [node for node in nodes if isinstance(node, ast.Name)]
-    defined = {node.id for node in names if isinstance(node.ctx, ast.Store)}
-    defined |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    defined |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-    for node in nodes:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            defined |= {(name.asname or name.name).partition(".")[0] for name in node.names}
-    return {node.id for node in names if isinstance(node.ctx, ast.Load)} - defined
 
 
 def error_output(error: Exception) -> NotebookNode:

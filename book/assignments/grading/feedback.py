@@ -27,6 +27,11 @@ def legible(text: str, length: int) -> str:
     return text[:length].encode("utf-8", "replace").decode()
 
 
+def on_one_line(text: str) -> str:
+    """With nothing that would move a terminal's cursor, or colour it: a student chose it."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 class HideTests(NbGraderPreprocessor):
     """Take the hidden tests out of the feedback. What failed in them is still said."""
 
