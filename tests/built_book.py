@@ -48,8 +48,12 @@ LOST_FORMULAS = """() => {
 }"""
 
 # Texts of less contrast than level AA of WCAG 2 asks for. The browser itself mixes the colours, on
-# a canvas of one pixel: every ground below the text, then the text.
+# a canvas of one pixel: every ground below the text, then the text. What still fades in or moves is
+# taken to its end first.
 PALE_TEXTS = """() => {
+  for (const moving of document.getAnimations()) {
+    if (Number.isFinite(moving.effect.getComputedTiming().endTime)) moving.finish();
+  }
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
   const paint = (colour, opacity = 1) => {
     canvas.globalAlpha = opacity;
