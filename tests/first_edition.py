@@ -9,6 +9,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+AS_IT_TRAINED = ["--optimizer", "adamw", "--no-stratified"]
+
 
 def write(
     path: Path, config: dict[str, Any], details: dict[str, Any], tensors: dict[str, Tensor]
@@ -38,7 +40,8 @@ def names_in(path: Path) -> set[str]:
 def turn_back(path: Path) -> None:
     """Put in the place of a file of today what the first edition would have written.
 
-    It knew one network, which held what its output meant; and it did not note the training data.
+    It knew one network, which held what its output meant; one optimiser, AdamW, and one way to
+    draw t, each alone; and it did not note the training data.
     """
     config, details = header_of(path)
     network, predicts = config["network"], config["parameterisation"]
@@ -56,6 +59,8 @@ def turn_back(path: Path) -> None:
         "min_snr": config["min_snr"],
     }
     details.pop("data", None)
+    for name in ("optimizer", "stratified"):
+        details["settings"].pop(name)
     tensors = {
         name.replace("network.widen.", "network.weigh_levels."): value
         for name, value in safetensors.torch.load_file(path).items()

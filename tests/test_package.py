@@ -38,6 +38,7 @@ FLOORS = {
     ],
     "algorithms": [
         "processes",
+        "optimizers",
         "training_state",
         "training",
         "sampling",

@@ -260,7 +260,7 @@ def test_many_images_are_named_in_thousands(tmp_path):
 )
 def test_a_run_of_the_first_edition_goes_on(tmp_path, monkeypatch, kind):
     """Bit by bit as if it had never stopped; and from then on its data are noted."""
-    settings = ["--steps", 6, "--save-every", 4, *TINY, *kind]
+    settings = ["--steps", 6, "--save-every", 4, *TINY, *kind, *first_edition.AS_IT_TRAINED]
     assert run("train", "--out", tmp_path / "whole", *settings) == 0
     out, original = tmp_path / "cut", cli.train.train
     stop_after(5, monkeypatch)
@@ -275,13 +275,15 @@ def test_a_run_of_the_first_edition_goes_on(tmp_path, monkeypatch, kind):
     check_same_run(tmp_path / "whole", out)
     _, details = first_edition.header_of(out / "state.safetensors")
     assert details["data"] == fingerprint(fifty("train"))
+    assert details["settings"]["optimizer"] == "adamw"
+    assert details["settings"]["stratified"] is False
 
 
-def test_a_finished_run_of_the_first_edition_is_left_as_it_is(trained, tmp_path, capsys):
+def test_a_finished_run_of_the_first_edition_is_left_as_it_is(tmp_path, capsys):
     out = tmp_path / "run"
-    out.mkdir()
-    for name in ("log.csv", "state.safetensors", "model.safetensors"):
-        (out / name).write_bytes((trained / name).read_bytes())
+    settings = ["--steps", 2, *TINY, *first_edition.AS_IT_TRAINED]
+    assert run("train", "--out", out, *settings) == 0
+    (out / "samples/step-000002.png").unlink()
     for name in ("state.safetensors", "model.safetensors"):
         first_edition.turn_back(out / name)
     before = contents(out)

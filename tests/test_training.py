@@ -24,6 +24,7 @@ from ddpm_tutorial import (
     UNetConfig,
     load_bundled,
     make_accelerator,
+    stratified_integers,
     train,
     uniform_integers,
     update_ema,
@@ -132,6 +133,8 @@ def test_training_is_algorithm_1_with_adam_clipping_and_averaging_written_out() 
     config = TrainingConfig(
         steps=6,
         batch_size=8,
+        optimizer="adamw",
+        stratified=False,
         learning_rate=5e-3,
         warmup_steps=3,
         ema_decay=0.3,
@@ -179,7 +182,7 @@ def test_training_is_algorithm_1_with_adam_clipping_and_averaging_written_out() 
 def test_t_is_uniform_on_1_to_T_eps_is_standard_normal_and_all_data_are_used() -> None:
     torch.manual_seed(0)
     model = Watched(Normed(), SCHEDULE, shape=(1, 4, 4))
-    config = TrainingConfig(steps=50, batch_size=100)
+    config = TrainingConfig(steps=50, batch_size=100, stratified=False)
     for _ in train(model, DATA, config, accelerator=cpu()):
         pass
     x0, t, eps = (torch.cat(draws) for draws in list(zip(*model.seen, strict=True))[:3])
@@ -254,7 +257,7 @@ def test_the_learning_rate_warms_up_and_ends_on_its_way_to_0() -> None:
     assert rates[0] < 0.011
     assert max(rates) == rates[9]
     assert rates[-1] < 1e-3
-    assert training_module._learning_rate(config, 40, 1.0) == pytest.approx(0, abs=1e-17)
+    assert training_module._share_of_rate(config, 40, 1.0) == pytest.approx(0, abs=1e-17)
 
 
 def test_the_gradient_that_the_optimiser_sees_is_clipped_and_its_norm_reported_unclipped() -> None:
@@ -464,6 +467,12 @@ def state_of(record: TrainingRecord) -> dict[str, Tensor]:
     return {name: value for name, value in record.state.tensors().items() if name != "seconds"}
 
 
+def moments_of(record: TrainingRecord, parameter: Tensor) -> list[Tensor]:
+    """What the optimiser that trains it keeps for a weight, but for its counter."""
+    states = [optimizer.state.get(parameter, {}) for optimizer in record.state.optimizers]
+    return [value for state in states for value in state.values() if value.ndim]
+
+
 @pytest.mark.parametrize("precision", ["float32", "the machine's own"])
 def test_resuming_at_any_step_changes_no_bit(precision: str) -> None:
     def run(seed: int, resume: dict[str, Tensor] | None = None) -> Iterator[TrainingRecord]:
@@ -517,8 +526,10 @@ def test_restored_moments_keep_the_memory_layout_of_their_parameters() -> None:
     record = next(train(tiny_model(1), DATA, config, accelerator=cpu(), resume=state))
     unlike = 0
     for parameter in record.state.parameters:
-        for name in ("exp_avg", "exp_avg_sq"):
-            assert record.state.optimizer.state[parameter][name].stride() == parameter.stride()
+        moments = moments_of(record, parameter)
+        assert len(moments) in (1, 2)
+        for moment in moments:
+            assert moment.stride() == parameter.stride()
         unlike += not parameter.is_contiguous()
     assert unlike > 3  # or this test would show nothing
 
@@ -564,6 +575,41 @@ def test_uniform_integers_reach_both_ends_and_nothing_beyond(low: int, width: in
     drawn = uniform_integers(low, low + width, 300, torch.Generator().manual_seed(0))
     assert drawn.dtype == torch.int64
     assert sorted(set(drawn.tolist())) == list(range(low, low + width))
+
+
+@given(low=st.integers(-5, 5), width=st.integers(1, 40), count=st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_stratified_integers_leave_no_gap_and_each_is_uniform(low, width, count) -> None:
+    class First(torch.Generator):
+        """In place of a generator: the first integer is whatever the test wants."""
+
+    seen = torch.zeros(count, width, dtype=torch.int64)
+    for first in range(width):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                training_module, "uniform_integers", lambda *_, f=first: torch.tensor([f])
+            )
+            drawn = stratified_integers(low, low + width, count, First())
+        assert drawn.dtype == torch.int64
+        seen[torch.arange(count), drawn - low] += 1
+        counts = torch.bincount(drawn - low, minlength=width)
+        assert counts.max() - counts.min() <= 1
+        gaps = (drawn.roll(-1) - drawn) % width
+        assert count == 1 or set(gaps.tolist()) <= {
+            width // count % width,
+            -(-width // count) % width,
+        }
+    assert (seen == 1).all()  # over all first integers each place has seen each value once
+
+
+def test_the_steps_of_a_batch_are_stratified_unless_they_are_not_to_be() -> None:
+    for stratified in (True, False):
+        model = Watched(Normed(), SCHEDULE, shape=(1, 4, 4))
+        config = TrainingConfig(steps=5, batch_size=20, stratified=stratified)
+        for _ in train(model, DATA, config, accelerator=cpu()):
+            pass
+        counts = [torch.bincount(t, minlength=11)[1:] for _, t, *_ in model.seen]
+        assert all((each == 2).all() for each in counts) == stratified
 
 
 def work() -> None:

@@ -2,6 +2,7 @@
 
 from ddpm_tutorial.algorithms.elbo import *
 from ddpm_tutorial.algorithms.evaluation import *
+from ddpm_tutorial.algorithms.optimizers import *
 from ddpm_tutorial.algorithms.processes import *
 from ddpm_tutorial.algorithms.sampling import *
 from ddpm_tutorial.algorithms.scores import *

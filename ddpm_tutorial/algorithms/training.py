@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingRecord",
     "gradient_step",
+    "stratified_integers",
     "train",
     "uniform_integers",
     "update_ema",
@@ -88,18 +89,19 @@ def train(
     if resume is not None:
         state.restore(resume)
     generator, T = state.generator, model.schedule.T
-    loss_of, optimizer = accelerator.prepare(state.model, state.optimizer)
+    loss_of, *optimizers = accelerator.prepare(state.model, *state.optimizers)
 
     seconds_before, started = state.seconds, time.monotonic()
     progress = _progress(config, state, accelerator)
     try:
         while progress < 1:
-            learning_rate = _learning_rate(config, state.step, progress)
+            share = _share_of_rate(config, state.step, progress)
 
             # Algorithm 1; the numbers are its lines. 1: repeat
             index = uniform_integers(0, len(data), batch, generator).to(device)[mine]
             x0 = data[index]  # 2: x_0 ~ q(x_0)
-            t = uniform_integers(1, T + 1, batch, generator).to(device)[mine]  # 3: Uniform{1..T}
+            steps = stratified_integers if config.stratified else uniform_integers
+            t = steps(1, T + 1, batch, generator).to(device)[mine]  # 3: t ~ Uniform{1..T}
             eps = standard_normal((batch, *x0.shape[1:]), x0, generator)[mine]  # 4: N(0, I)
             label = None
             if labels is not None:
@@ -108,7 +110,7 @@ def train(
                 label = torch.where(untold, model.num_classes, labels[index])
             loss = loss_of(x0, t, eps, label).total.mean()  # 5: || eps - eps_theta(x_t, t) ||^2
             gradient_norm = gradient_step(  # 5: take a gradient step on it
-                loss, state.parameters, optimizer, learning_rate, config, accelerator
+                loss, state.parameters, optimizers, share, config, accelerator
             )
 
             values = _finite(state.step + 1, loss, gradient_norm, accelerator)
@@ -116,8 +118,9 @@ def train(
             state.step += 1
             state.seconds = seconds_before + time.monotonic() - started
             progress = _progress(config, state, accelerator)
+            rate = config.learning_rate * share
             yield TrainingRecord(
-                state.step, *values, learning_rate, progress, state.seconds, state
+                state.step, *values, rate, progress, state.seconds, state
             )  # 6: until converged
     finally:
         # Undo the wrapping of model.forward that mixed precision brought.
@@ -129,24 +132,38 @@ def uniform_integers(low: int, high: int, count: int, generator: torch.Generator
     return torch.randint(low, high, (count,), generator=generator, device=generator.device)
 
 
+def stratified_integers(low: int, high: int, count: int, generator: torch.Generator) -> Tensor:
+    """As `uniform_integers`, but spread evenly: each is uniform, and together they leave no gap.
+
+    One is drawn, the others follow it at equal distances, and at high - 1 it goes on with low. A
+    mean over them varies less. Source: Kingma et al. (2021), appendix I.1.
+    """
+    first = uniform_integers(0, high - low, 1, generator)
+    steps = torch.arange(count, device=generator.device) * (high - low) // count
+    return low + (first + steps) % (high - low)
+
+
 def gradient_step(
     loss: Tensor,
     parameters: list[torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    learning_rate: float,
+    optimizers: Sequence[torch.optim.Optimizer],
+    share: float,
     config: TrainingConfig,
     accelerator: Accelerator,
 ) -> Tensor:
     """One optimiser step down the gradient of `loss`, clipped; returns its norm before clipping.
 
-    Nothing here waits for the device.
+    `share` is that of its highest learning rate that each optimiser takes. Nothing here waits for
+    the device.
     """
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     accelerator.backward(loss)
     gradient_norm: Tensor = accelerator.clip_grad_norm_(parameters, config.max_gradient_norm)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    optimizer.step()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = share * optimizer.defaults["lr"]
+        optimizer.step()
     return gradient_norm
 
 
@@ -163,9 +180,10 @@ def update_ema(ema: DDPM, model: DDPM, decay: float, step: int) -> None:
         average.copy_(current)
 
 
-def _learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
+def _share_of_rate(config: TrainingConfig, step: int, progress: float) -> float:
+    """The share of the highest learning rate: it warms up, then falls along half a cosine."""
     warmup = min(1.0, (step + 1) / config.warmup_steps)
-    return config.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * progress))
+    return warmup * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _progress(config: TrainingConfig, state: TrainingState, accelerator: Accelerator) -> float:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ddpm_tutorial.errors import check_seed, check_whole
+from ddpm_tutorial.algorithms.optimizers import MOMENTS, OPTIMIZERS
+from ddpm_tutorial.errors import check_choice, check_seed, check_whole
 from ddpm_tutorial.models.ddpm import DDPM
+from ddpm_tutorial.models.network import hidden_weights_of
 
 __all__ = [
     "TrainingConfig",
@@ -24,6 +26,8 @@ class TrainingConfig:
 
     Give either `steps` or `minutes`. The learning rate rises linearly for `warmup_steps`, then
     falls along a half cosine to 0 at the end. `batch_size` counts the images of all processes.
+    `optimizer` is a word of `OPTIMIZERS`; `learning_rate` is that of AdamW, and Muon's is ten times
+    as high. `stratified` spreads the steps t of a batch evenly over 1..T; each alone is uniform.
     `label_dropout`, in [0, 1], is how often a class-conditional model is told the null token for
     its label (Ho and Salimans, 2022, Algorithm 1), so that it can be guided later.
     Raises ValueError for values that cannot work.
@@ -32,10 +36,12 @@ class TrainingConfig:
     steps: int | None = None
     minutes: float | None = None
     batch_size: int = 32
+    optimizer: str = "adamw"
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     ema_decay: float = 0.999
     max_gradient_norm: float = 1.0
+    stratified: bool = False
     label_dropout: float = 0.1
     seed: int = 0
 
@@ -50,6 +56,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} = {value}: it must be greater than 0, and finite")
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay = {self.ema_decay}: it must lie in [0, 1)")
         if not 0 <= self.label_dropout <= 1:
@@ -73,13 +80,16 @@ class TrainingState:
                 "none of the model's weights can be trained: a model that was loaded has them "
                 "frozen, and model.requires_grad_(True) frees them"
             )
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=0.0,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        inside = {id(p) for p in hidden_weights_of(model.network)}
+        hidden = [p for p in self.parameters if id(p) in inside]
+        others = [p for p in self.parameters if id(p) not in inside]
+        self.optimizers = OPTIMIZERS[config.optimizer](hidden, others, config.learning_rate)
+        self._optimizer_of = {
+            parameter: optimizer
+            for optimizer in self.optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
         # Numbers are drawn where the model runs, if that place has a generator of its own.
         source = device if device.type in ("cuda", "mps") else "cpu"
         self.seed = config.seed
@@ -92,7 +102,7 @@ class TrainingState:
         named = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         named |= {f"ema.{name}": value for name, value in self.ema.state_dict().items()}
         for index, parameter in enumerate(self.parameters):
-            for name, value in self.optimizer.state[parameter].items():
+            for name, value in self._optimizer_of[parameter].state[parameter].items():
                 named[f"optimizer.{index}.{name}"] = value
         named["generator"] = self.generator.get_state()
         named["step"] = torch.tensor(self.step)
@@ -109,8 +119,7 @@ class TrainingState:
         warns, and others are drawn. Raises ValueError for a state that is not of such a run, before
         anything is taken over.
         """
-        moments = {f"optimizer.{i}.exp_avg": p for i, p in enumerate(self.parameters)}
-        wanted = _shapes(self.tensors() | moments)
+        wanted = _shapes(self.tensors() | self._moments())
         if wanted != _shapes(tensors):
             raise ValueError(
                 "resume: this is not the state of a run of such a model: give "
@@ -119,9 +128,10 @@ class TrainingState:
             )
         self.model.load_state_dict(with_prefix(tensors, "model."))
         self.ema.load_state_dict(with_prefix(tensors, "ema."))
-        fused = self.optimizer.param_groups[0]["fused"]
         for index, parameter in enumerate(self.parameters):
-            self.optimizer.state[parameter] = {
+            optimizer = self._optimizer_of[parameter]
+            fused = optimizer.param_groups[0].get("fused", False)
+            optimizer.state[parameter] = {
                 # Moments keep the memory layout of their parameter: the fused optimiser walks
                 # both by address, so channels_last beside contiguous would mix up the entries.
                 # It counts its steps where the parameter is, the other one on the CPU.
@@ -143,6 +153,14 @@ class TrainingState:
             )
             self.generator.manual_seed((self.seed + self.step) % 2**64)
 
+    def _moments(self) -> dict[str, Tensor]:
+        """A tensor of the shape of each moment that a run has after its first step."""
+        return {
+            f"optimizer.{index}.{name}": parameter
+            for index, parameter in enumerate(self.parameters)
+            for name in MOMENTS[type(self._optimizer_of[parameter])]
+        }
+
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The entries whose name starts with `prefix`, named without it."""
@@ -154,10 +172,9 @@ def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
-    """Those of a training state, but for what differs between devices and optimisers."""
+    """Those of a training state, but for what differs between devices."""
     return {
         name: value.shape
         for name, value in tensors.items()
-        if not name.startswith("optimizer.") or name.endswith(".exp_avg")
-        if name != "generator"
+        if name != "generator" and not (name.startswith("optimizer.") and not value.ndim)
     }

@@ -12,6 +12,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
+from ddpm_tutorial.algorithms.optimizers import OPTIMIZERS
 from ddpm_tutorial.algorithms.processes import any_process, in_all_processes, make_accelerator
 from ddpm_tutorial.algorithms.sampling import sample
 from ddpm_tutorial.algorithms.training import TrainingRecord, train
@@ -29,6 +30,8 @@ from ddpm_tutorial.plotting import save_sheet
 
 # Of Train: what may differ between a run and its continuation.
 NOT_SETTINGS = {"out", "data", "resume", "save_every", "sample_every"}
+# What a run had whose settings do not say, since there was no choice then.
+AT_FIRST = {"optimizer": "adamw", "stratified": False}
 
 
 @dataclass
@@ -62,8 +65,13 @@ class Train:
     """Steps between two sheets of samples in OUT/samples."""
     batch_size: int = 32
     """Images in a step, over all processes."""
+    optimizer: Annotated[str, one_of(OPTIMIZERS)] = "adamw"
+    """What turns gradients into steps: AdamW, or Muon, with AdamW for what is no hidden matrix."""
     learning_rate: float = 2e-3
-    """Highest learning rate: it warms up to this, then falls to 0."""
+    """Highest learning rate of AdamW: it warms up to this, then falls to 0. Muon's is ten times as
+    high."""
+    stratified: bool = False
+    """Spread the steps t of a batch evenly over 1..T, instead of drawing each alone."""
     min_snr: float | None = None
     """Weigh the squared error of x_0 by the signal-to-noise ratio, cut at this value (5, say)."""
     ema_decay: float = 0.999
@@ -98,7 +106,7 @@ class Train:
         if saved is not None:
             usual = settings_of(Train(self.out))
             insisted = self._insisted(usual)
-            begun_with = run.settings_of(saved, settings_of(self), usual, insisted)
+            begun_with = run.settings_of(saved, settings_of(self), usual | AT_FIRST, insisted)
             for name, value in begun_with.items():
                 setattr(self, name, value)
         if self.steps is None and self.minutes is None:
@@ -183,7 +191,9 @@ class Train:
                 steps=self.steps,
                 minutes=self.minutes,
                 batch_size=self.batch_size,
+                optimizer=self.optimizer,
                 learning_rate=self.learning_rate,
+                stratified=self.stratified,
                 ema_decay=self.ema_decay,
                 label_dropout=self.label_dropout,
                 seed=self.seed,

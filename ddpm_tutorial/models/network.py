@@ -10,6 +10,7 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "check_labels",
+    "hidden_weights_of",
     "num_classes_of",
 ]
 
@@ -19,7 +20,8 @@ class Network(Protocol):
 
     A network that tells classes apart is called with `label` int64 (B,) too, in 0..num_classes,
     where the last is the null token: it says that no class is told. Any class or function that
-    keeps this will do.
+    keeps this will do. One that has a method `hidden_weights()` says there which of its weights are
+    matrices (or convolutions) from hidden features to hidden features: Muon trains them.
     """
 
     num_classes: int
@@ -53,10 +55,7 @@ def num_classes_of(network: Any) -> int:
         raise ValueError(
             f"network = {network!r} cannot be called: give a module or a function of (x_t, t)"
         )
-    inner = network
-    while not hasattr(inner, "num_classes") and hasattr(inner, "module"):
-        inner = inner.module
-    found: Any = getattr(inner, "num_classes", None)
+    found: Any = _attribute(network, "num_classes")
     try:
         count = operator.index(found)  # any kind of integer, of numpy or torch too
     except TypeError:
@@ -67,6 +66,29 @@ def num_classes_of(network: Any) -> int:
             f"number of classes that its label tells apart, or to 0 if it takes no label"
         )
     return count
+
+
+def hidden_weights_of(network: Any) -> list[torch.nn.Parameter]:
+    """The weights that a network names in `hidden_weights()`, seen through what wraps it; or none.
+
+    Raises ValueError for one with fewer than two dimensions.
+    """
+    named = _attribute(network, "hidden_weights")
+    weights = [] if named is None else list(named())
+    for weight in weights:
+        if weight.ndim < 2:
+            raise ValueError(
+                f"hidden_weights() of {type(network).__name__} names one of shape "
+                f"{tuple(weight.shape)}: name matrices and convolutions only"
+            )
+    return weights
+
+
+def _attribute(network: Any, name: str) -> Any:
+    inner = network
+    while not hasattr(inner, name) and hasattr(inner, "module"):
+        inner = inner.module
+    return getattr(inner, name, None)
 
 
 def check_labels(labels: Tensor, last: int) -> None:

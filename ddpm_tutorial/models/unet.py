@@ -173,6 +173,16 @@ class UNet(nn.Module):
         output: Tensor = self.widen(self.unfold(self.last(h)))
         return output.to(x_t.dtype)
 
+    def hidden_weights(self) -> list[nn.Parameter]:
+        """The convolutions and linear maps between features; not those that see the embedding."""
+        middle = [self.middle_in, self.attention, self.middle_out]
+        inside = nn.ModuleList([*self.down, *middle, *self.up])
+        return [
+            weight
+            for name, weight in inside.named_parameters()
+            if weight.ndim > 1 and "modulate" not in name
+        ]
+
 
 class GroupNorm(nn.GroupNorm):
     """Normalisation over groups of channels, in the precision of its weights.
