@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help experiments tools book test test-coursework test-book notebooks equations assignments \
-	demo lint bench clean
+	demo lint bench bench-gpu clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -68,6 +68,9 @@ lint: $(READY)  ## Check style and types.
 bench: $(READY)  ## Measure this package beside its peers on this machine: an hour and a half.
 	$(BIN)/python -m pip install --quiet --editable ".[book,dev,teaching,bench]"
 	$(BIN)/python benchmarks/run.py
+
+bench-gpu: $(READY)  ## Measure this package on a GPU: eight minutes.
+	$(BIN)/python benchmarks/gpu.py
 
 clean:  ## Remove the environment and everything built; trained models in runs/ stay.
 	rm -rf .venv _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,8 +10,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
-from ddpm_tutorial import ASSETS, PRETRAINED, load_checkpoint
+from ddpm_tutorial import (
+    ASSETS,
+    PRETRAINED,
+    DDPMConfig,
+    Digits,
+    UNetConfig,
+    load_bundled,
+    load_checkpoint,
+)
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "book" / "results"
@@ -272,3 +282,43 @@ def test_all_that_ships_is_small():
     weights = [path.stat().st_size for path in ASSETS.glob("*.safetensors")]
     assert len(weights) == len(PRETRAINED) + 1
     assert sum(weights) < 20e6
+
+
+@pytest.fixture
+def gpu_bench(tmp_path, monkeypatch):
+    """`make bench-gpu`, in small, on whatever device there is."""
+    bench = script("benchmarks/gpu.py")
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "gpu.json")
+    network = UNetConfig(channels=(8,), blocks=1)
+    monkeypatch.setattr(bench, "DDPMConfig", lambda: DDPMConfig(T=20, network=network))
+    return bench
+
+
+def test_what_a_gpu_is_asked_can_be_answered(gpu_bench, monkeypatch):
+    size = gpu_bench.Size((4,), 2, 1, (0.5,), 4, 12, 2, "eager")
+    digits = Digits(*(part[:40] for part in load_bundled("train")))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    monkeypatch.setattr(gpu_bench, "TESTS", "--version")  # they have been run already
+    gpu_bench.measure(list(gpu_bench.PARTS), digits, digits, accelerator, size)
+    found = json.loads(gpu_bench.RESULTS.read_text())
+    assert found.keys() == {"measured_on", *gpu_bench.PARTS}
+    assert found["tests"]["passed"] is True
+    assert found["training"]["cases"].keys() == {"batch 4", "batch 4, compiled"}
+    for case in found["training"]["cases"].values():
+        assert case["images_per_second"] > 0
+    assert found["waiting"]["cases"]["batch 4"]["busy"] == 0  # no kernel of a GPU was seen
+    assert found["sampling"]["samples_per_second"] > 0
+    assert found["quality"]["cases"]["0.5 s"]["steps"] > 0
+    # A part that is measured again leaves the others.
+    gpu_bench.measure(["sampling"], digits, digits, accelerator, size)
+    again = json.loads(gpu_bench.RESULTS.read_text())
+    assert again["quality"] == found["quality"]
+
+
+def test_without_a_gpu_it_says_so(gpu_bench, monkeypatch):
+    monkeypatch.setattr(gpu_bench, "make_accelerator", lambda: Accelerator(cpu=True))
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit, match="there is no GPU here"):
+        gpu_bench.main()
+    assert not gpu_bench.RESULTS.exists()
