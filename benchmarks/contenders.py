@@ -109,12 +109,12 @@ class DenoisingDiffusionPytorch(Peer):
 
 class Smalldiffusion(Peer):
     name = "smalldiffusion"
-    settings = "Scaled(Unet) (ch=32, ch_mult=(1, 1, 2), attention at 14); eps, log-linear"
+    settings = "Scaled(PredV(Unet)) (ch=32, ch_mult=(1, 1, 2), attention at 14); v, log-linear"
 
     def __init__(self) -> None:
-        from smalldiffusion import Scaled, ScheduleLogLinear, Unet
+        from smalldiffusion import PredV, Scaled, ScheduleLogLinear, Unet
 
-        class Network(Scaled(Unet)):  # type: ignore[misc]
+        class Network(Scaled(PredV(Unet))):  # type: ignore[misc]
             def predict_eps(self, *arguments: Any, **options: Any) -> Tensor:
                 # Else the sampler's own sums would be rounded to bfloat16.
                 return super().predict_eps(*arguments, **options).float()
