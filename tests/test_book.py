@@ -26,6 +26,13 @@ def code_cells(path):
     return [cell for cell in cells if cell.cell_type == "code"]
 
 
+def figure_cells(path):
+    """The cells that put out a picture, be it pixels or vectors."""
+    for cell in code_cells(path):
+        if any(kind.startswith("image/") for o in cell.outputs for kind in o.get("data", {})):
+            yield cell
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_executed_once_from_top_to_bottom(path):
     for number, cell in enumerate(code_cells(path), start=1):
@@ -36,12 +43,33 @@ def test_executed_once_from_top_to_bottom(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_figure_has_a_description(path):
+    for cell in figure_cells(path):
+        assert len(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")) > 30
     for cell in code_cells(path):
-        if any("image/png" in output.get("data", {}) for output in cell.outputs):
-            assert len(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")) > 30
         for output in cell.outputs:
             if "image/png" in (page := output.get("data", {}).get("text/html", "")):
                 assert len(re.search(r'role="img" aria-label="([^"]*)"', page)[1]) > 30
+
+
+# The chapters whose figures are all numbered and have captions. The others are still to come: add
+# each when it is done, and take this list away when it names every notebook.
+CAPTIONED = ["05-reverse-process"]
+
+
+@pytest.mark.parametrize("stem", CAPTIONED)
+def test_every_figure_has_a_number_and_a_caption(stem):
+    for cell in figure_cells(BOOK / f"{stem}.ipynb"):
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        assert len(figure.get("caption", "")) > 60, cell.source
+        assert re.fullmatch("fig-[a-z0-9-]+", figure.get("name", "")), cell.source
+
+
+def test_no_two_figures_have_the_same_name():
+    figures = [
+        c.metadata.get("mystnb", {}).get("figure", {}) for p in NOTEBOOKS for c in code_cells(p)
+    ]
+    names = [figure["name"] for figure in figures if "name" in figure]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
