@@ -49,14 +49,14 @@ the checks, and in the package. The tests fail if a single mistake goes unnotice
 ## How to read this page
 
 Each entry shows the equation, with its number as a link to its place in the book. Below it stand
-what the check shows, the error that was measured, and what the check reads from the page. Open the
-box to see the check itself.
+the claim that the check tests, the error that was measured, and what the check reads from the page.
+Open the box to see the check itself.
 """
 
 TIES = {
-    "formula": "The formula is read from the page.",
-    "structure": "How its parts are put together is read from the page.",
-    "nothing": "Tied to the page by its fingerprint alone.",
+    "formula": "the formula.",
+    "structure": "how the parts of the formula are put together.",
+    "nothing": "nothing; the fingerprint alone ties the check to the equation.",
 }
 
 
@@ -80,7 +80,9 @@ $$
 {equation.latex}
 $$
 
-{claim}. {_summary(check["findings"])} {TIES[check["read"]]}
+- **Claim:** {claim}.
+- **Measured:** {_summary(check["findings"])}
+- **Read from the page:** {TIES[check["read"]]}
 
 ````{{admonition}} The check
 :class: dropdown
