@@ -8,6 +8,7 @@ of the package: \bar\alpha_t is `alpha_bar` at t, \hat{\mathbf{x}}_0 is `x0_hat`
 
 import hashlib
 import math
+import operator
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -157,11 +158,8 @@ class _Reader:
                 break
             if token in ("/", r"\times", r"\cdot"):
                 self.take()
-            other = self.power()
-            if token == "/":
-                result = lambda values, a=result, b=other: a(values) / b(values)  # noqa: E731
-            else:
-                result = lambda values, a=result, b=other: a(values) * b(values)  # noqa: E731
+            join = operator.truediv if token == "/" else operator.mul
+            result = _apply(join, result, self.power())
         return result
 
     def signed_brace(self) -> bool:
@@ -172,14 +170,13 @@ class _Reader:
     def power(self) -> Node:
         if self.next() == "e" and self.symbols[self.place + 1 : self.place + 2] == ["^"]:
             self.place += 2
-            return _function(torch.exp, self.argument())
+            return _apply(_of_tensor(torch.exp), self.argument())
         base = self.atom()
         while self.next() in ("^", "!"):
             if self.take() == "!":
-                base = _function(lambda n: torch.exp(torch.lgamma(n + 1)), base)
+                base = _apply(_of_tensor(lambda n: torch.exp(torch.lgamma(n + 1))), base)
             else:
-                exponent = self.argument()
-                base = lambda values, a=base, b=exponent: a(values) ** b(values)  # noqa: E731
+                base = _apply(operator.pow, base, self.argument())
         return base
 
     def argument(self) -> Node:
@@ -215,14 +212,13 @@ class _Reader:
             )
         if token in (r"\ln", r"\sin"):
             self.take()
-            return _function({r"\ln": torch.log, r"\sin": torch.sin}[token], self.power())
+            return _apply(_of_tensor({r"\ln": torch.log, r"\sin": torch.sin}[token]), self.power())
         if token == r"\frac":
             self.take()
-            above, below = self.argument(), self.argument()
-            return lambda values: above(values) / below(values)
+            return _apply(operator.truediv, self.argument(), self.argument())
         if token == r"\sqrt":
             self.take()
-            return _function(torch.sqrt, self.argument())
+            return _apply(_of_tensor(torch.sqrt), self.argument())
         if token in (r"\sum", r"\prod"):
             return self.over_index()
         if token == r"\underbrace":
@@ -232,17 +228,17 @@ class _Reader:
             self.bracketed()
             return inside
         if token == r"\min":
-            return self.call(lambda a, b: torch.minimum(_tensor(a), _tensor(b)))
+            return self.call(_of_tensor(torch.minimum))
         if token == NORM:
             self.take()
             self.inside_norm = True
             inside = self.sum()
             self.inside_norm = False
             self.take(NORM)
-            return _function(lambda vector: torch.linalg.vector_norm(vector, dim=-1), inside)
+            return _apply(_of_tensor(lambda v: torch.linalg.vector_norm(v, dim=-1)), inside)
         if self.symbols[self.place : self.place + 2] == [r"\mathcal", "N"]:
             self.take()
-            return self.call(_normal)
+            return self.call(_of_tensor(_normal))
         return self.variable(index)
 
     def call(self, function: Callable[..., Any]) -> Node:
@@ -251,7 +247,7 @@ class _Reader:
         arguments = [self.sum()]
         while self.take() in ",;":
             arguments.append(self.sum())
-        return lambda values: function(*(argument(values) for argument in arguments))
+        return _apply(function, *arguments)
 
     def over_index(self) -> Node:
         """A sum or product over an index with limits, or over all values given for an index."""
@@ -334,17 +330,18 @@ def _name(symbols: list[str]) -> str:
     return "".join(NAMES.get(symbol, symbol.removeprefix("\\")) for symbol in kept)
 
 
-def _tensor(value: Any) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64)
+def _apply(function: Callable[..., Any], *arguments: Node) -> Node:
+    return lambda values: function(*(argument(values) for argument in arguments))
 
 
-def _function(function: Callable[[Tensor], Tensor], argument: Node) -> Node:
-    return lambda values: function(_tensor(argument(values)))
+def _of_tensor(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function of numbers too, in float64."""
+    return lambda *numbers: function(*(torch.as_tensor(n, dtype=torch.float64) for n in numbers))
 
 
-def _normal(*arguments: Any) -> Tensor:
+def _normal(*arguments: Tensor) -> Tensor:
     """The density N(x; m, V), or, without the x, mean and variance."""
-    *x, mean, variance = (_tensor(argument) for argument in arguments)
+    *x, mean, variance = arguments
     if not x:
         return torch.stack(torch.broadcast_tensors(mean, variance))
     return torch.distributions.Normal(mean, variance.sqrt()).log_prob(x[0]).exp()
