@@ -1,10 +1,10 @@
 """This package and its peers, each as: how to train one step, and how to sample.
 
 Every library brings its own network, noise process, loss and sampler, at the sizes below. What is
-not its own is the same for all: the data, the batch, bfloat16 where the machine is fast at it,
-AdamW with a learning rate that warms up and then falls to 0 along a half cosine within the time
-given, no dropout, and an average of the weights that starts warm. The peak of the learning rate is
-ours for ours and 1e-3 for the peers, the default of two of them.
+not its own is the same for all: the data, the batch, bfloat16 where the machine is fast at it, a
+learning rate that warms up and then falls to 0 along a half cosine within the time given, no
+dropout, and an average of the weights that starts warm. Ours is trained as `train` does by default,
+the peers by AdamW at a rate up to 1e-3, the default of two of them.
 """
 
 import contextlib

@@ -113,13 +113,17 @@ def training_step(
     T: int = 1000,
     change: Callable[[UNet], object] = lambda network: None,
 ) -> Step:
-    """A function that takes one step of `train`; `change` may alter the network before."""
+    """A function that takes one step of `train`, with AdamW; `change` may alter the network before.
+
+    AdamW, because the model of the time has one constant for what does not grow with the batch, and
+    what Muon adds grows with the width of the network.
+    """
     torch.manual_seed(SEED)
     network = network or UNetConfig()
     model = DDPMConfig(T=T, network=network).build()
     change(model.network)
     data = torch.rand((64, *network.shape), generator=torch.Generator().manual_seed(SEED)) * 2 - 1
-    config = TrainingConfig(steps=10**6, batch_size=batch, seed=SEED)
+    config = TrainingConfig(steps=10**6, batch_size=batch, optimizer="adamw", seed=SEED)
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     records = train(model, data, config, accelerator=accelerator)
     return lambda: next(records)

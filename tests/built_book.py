@@ -142,6 +142,7 @@ def visits(browser, server):
     context = browser.new_context(reduced_motion="reduce")
     context.add_init_script("localStorage.clear()")  # each page as if it were the first
     page, found = context.new_page(), {}
+    page.set_default_timeout(90_000)
     page.on("console", lambda said: said.type == "error" and visit.errors.append(said.text))
     page.on("pageerror", lambda error: visit.errors.append(str(error)))
     page.on("request", lambda request: visit.requests.append(request.url))

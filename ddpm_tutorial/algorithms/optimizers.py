@@ -88,8 +88,9 @@ def orthogonalise(matrices: Tensor) -> Tensor:
         return orthogonalise(matrices.mT).mT
     a, b, c = _COEFFICIENTS
     # The squares of small singular values would drown in the rounding of half precision.
-    wide = matrices.to(torch.promote_types(matrices.dtype, torch.float32))
-    wide = wide / wide.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-30)
+    precise = torch.promote_types(matrices.dtype, torch.float32)
+    lengths = matrices.norm(dim=(-2, -1), keepdim=True, dtype=precise).clamp(min=1e-30)
+    wide = matrices.to(precise) / lengths
     gram = wide @ wide.mT  # M M^T after the steps so far
     product = None  # of their polynomials
     for iteration in range(_ITERATIONS):

@@ -136,7 +136,7 @@ def stratified_integers(low: int, high: int, count: int, generator: torch.Genera
     """As `uniform_integers`, but spread evenly: each is uniform, and together they leave no gap.
 
     One is drawn, the others follow it at equal distances, and at high - 1 it goes on with low. A
-    mean over them varies less. Source: Kingma et al. (2021), appendix I.1.
+    mean over them varies less. Source: the low-discrepancy sampler of Kingma et al. (2021).
     """
     first = uniform_integers(0, high - low, 1, generator)
     steps = torch.arange(count, device=generator.device) * (high - low) // count

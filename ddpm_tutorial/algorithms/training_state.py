@@ -36,12 +36,12 @@ class TrainingConfig:
     steps: int | None = None
     minutes: float | None = None
     batch_size: int = 32
-    optimizer: str = "adamw"
+    optimizer: str = "muon"
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     ema_decay: float = 0.999
     max_gradient_norm: float = 1.0
-    stratified: bool = False
+    stratified: bool = True
     label_dropout: float = 0.1
     seed: int = 0
 

@@ -65,12 +65,12 @@ class Train:
     """Steps between two sheets of samples in OUT/samples."""
     batch_size: int = 32
     """Images in a step, over all processes."""
-    optimizer: Annotated[str, one_of(OPTIMIZERS)] = "adamw"
+    optimizer: Annotated[str, one_of(OPTIMIZERS)] = "muon"
     """What turns gradients into steps: AdamW, or Muon, with AdamW for what is no hidden matrix."""
     learning_rate: float = 2e-3
     """Highest learning rate of AdamW: it warms up to this, then falls to 0. Muon's is ten times as
     high."""
-    stratified: bool = False
+    stratified: bool = True
     """Spread the steps t of a batch evenly over 1..T, instead of drawing each alone."""
     min_snr: float | None = None
     """Weigh the squared error of x_0 by the signal-to-noise ratio, cut at this value (5, say)."""

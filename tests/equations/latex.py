@@ -27,7 +27,7 @@ SETTING = re.compile(
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\S")
 RELATIONS = {"=", r"\le", r"\ge", r"\sim"}
 NORM = r"\|"
-OPENING, CLOSING = {"(", "[", "{"}, {")", "]", "}"}
+OPENING, CLOSING = {"(", "[", "{", r"\langle"}, {")", "]", "}", r"\rangle"}
 FONTS = {r"\mathbf", r"\boldsymbol", r"\mathrm", r"\text", r"\operatorname"}
 ACCENTS = {r"\bar": "_bar", r"\hat": "_hat", r"\tilde": "_tilde"}
 INDICES = {"t", "s"}

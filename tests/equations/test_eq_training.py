@@ -1,4 +1,4 @@
-"""Chapters 7 and 8: the loss and the averaged weights; the variance of a reverse step."""
+"""Chapters 7 and 8: loss, optimiser and averaged weights; the variance of a reverse step."""
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from ddpm_tutorial import (
     GaussianMixture,
     NoiseSchedule,
     eps_from_x0,
+    orthogonalise,
     p_reverse,
     posterior_variance,
     q_posterior,
@@ -151,6 +152,38 @@ def test_the_loss_of_the_best_network(claim):
         floor.append(weights @ (eps - eps_hat)[:, 0] ** 2)
     printed = claim.printed(**TABLES, t=t, V=VARIANCE)
     claim.equal(torch.stack(floor), printed)
+
+
+def some_matrix(rows, columns):
+    generator = torch.Generator().manual_seed(rows)
+    return torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.equation("eq-muon-step", latex="8b53ff2d")
+def test_the_step_that_lowers_the_loss_most(claim):
+    """Beside 200 other steps of the same length, drawn at random."""
+    G = some_matrix(4, 7)
+    U, s, V_transposed = torch.linalg.svd(G, full_matrices=False)
+    printed = claim.printed({r"\sum_i s_i": s.sum()})
+    claim.equal((G * -(U @ V_transposed)).sum(), printed)
+    others = torch.stack([some_matrix(4, 7 * 200)]).view(200, 4, 7)
+    others = others / torch.linalg.matrix_norm(others, ord=2)[:, None, None]
+    claim.at_least((G * others).sum((1, 2)), printed)
+
+
+@pytest.mark.equation("eq-muon-polynomial", latex="c277e62b", code=[orthogonalise])
+def test_an_odd_polynomial_acts_on_the_singular_values_alone(claim):
+    """And five of them, one after the other, are what the package computes."""
+    a, b, c = number(3.4445), number(-4.7750), number(2.0315)
+    for rows, columns in [(4, 7), (7, 4)]:
+        G = some_matrix(rows, columns) / 5
+        U, s, V_transposed = torch.linalg.svd(G, full_matrices=False)
+        printed = U @ torch.diag(a * s + b * s**3 + c * s**5) @ V_transposed
+        claim.equal(a * G + b * G @ G.T @ G + c * G @ G.T @ G @ G.T @ G, printed)
+        X = G / G.norm()
+        for _ in range(5):
+            X = a * X + b * X @ X.T @ X + c * X @ X.T @ X @ X.T @ X
+        claim.equal(orthogonalise(G[None])[0], X)
 
 
 class OneWeight(torch.nn.Module):

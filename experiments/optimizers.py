@@ -1,0 +1,220 @@
+"""Train the same network with two optimisers and two ways to draw t, and measure all alike.
+
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/optimizers.py [--runs] [--speed]
+
+Each case is trained three times, from other weights and with other batches and noise, on the first
+50,000 training images of MNIST. The last 10,000 are held out: on them the loss is taken, always at
+the same t and noise, and with them the samples are compared. So the test set was not looked at when
+the default was chosen. The cases differ in the optimiser, the learning rate, how t is drawn, the
+batch, the decay of the average, and the warm-up; all see as many images.
+
+--runs trains and measures, on one thread, in float32. What is done is kept under runs/optimizers,
+so that a second call goes on, and two calls side by side share the work: about ten minutes of one
+core for each run. --speed takes the time of a step, also on one thread, in the precision of this
+machine: the time that the process has the processor, the least of several rounds in turn. Both
+write book/results/optimizers.json from what there is.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from _results import complete_mnist, name_of_precision, read_figures, write_results
+from accelerate import Accelerator
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from ddpm_tutorial import (
+    DDPM,
+    DDPMConfig,
+    TrainingConfig,
+    classify,
+    frechet_distance,
+    load_classifier,
+    load_mnist,
+    make_accelerator,
+    sample,
+    save_model,
+    stratified_integers,
+    train,
+    write_atomically,
+)
+
+FOLDER = Path(__file__).parent.parent / "runs" / "optimizers"
+SEEDS = (0, 1, 2)
+IMAGES = 48_000  # seen in training, in each case
+HELD_OUT = 10_000
+LOSS_IMAGES, SAMPLES, SAMPLING_STEPS = 5_000, 1_000, 25
+ROUNDS, BATCHES = 4, (32, 64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """The settings of `TrainingConfig` in which the cases differ."""
+
+    optimizer: str = "muon"
+    stratified: bool = True
+    learning_rate: float = 2e-3
+    batch_size: int = 32
+    ema_decay: float = 0.999
+    warmup_steps: int = 100
+
+    def config(self, seed: int) -> TrainingConfig:
+        """With as many steps as it takes to see IMAGES."""
+        return TrainingConfig(steps=IMAGES // self.batch_size, seed=seed, **asdict(self))
+
+
+CASES = {
+    "AdamW, each t drawn alone": Case("adamw", stratified=False),
+    "Muon": Case(),
+    "AdamW": Case("adamw"),
+    "Muon, each t drawn alone": Case(stratified=False),
+    "Muon, half the rate": Case(learning_rate=1e-3),
+    "Muon, twice the rate": Case(learning_rate=4e-3),
+    "AdamW, half the rate": Case("adamw", learning_rate=1e-3),
+    "AdamW, twice the rate": Case("adamw", learning_rate=4e-3),
+    "Muon, batches of 64": Case(batch_size=64),
+    "Muon, average over 0.998": Case(ema_decay=0.998),
+    "Muon, warm-up of 300": Case(warmup_steps=300),
+    "Muon, batches of 16": Case(batch_size=16),
+}
+
+
+def main() -> None:
+    """Measure what is asked for, and write all that is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", action="store_true", help="train and measure the cases")
+    parser.add_argument("--speed", action="store_true", help="take the time of a step")
+    arguments = parser.parse_args()
+    started, figures = time.monotonic(), read_figures("optimizers")
+    precision = figures.get("precision_of_speed", "float32")
+    if arguments.runs:
+        run_all()
+    if arguments.speed:
+        accelerator = make_accelerator()
+        figures["milliseconds"] = milliseconds(accelerator)
+        precision = name_of_precision(accelerator)
+    figures |= {
+        "images": IMAGES,
+        "seeds": SEEDS,
+        "samples": SAMPLES,
+        "sampling_steps": SAMPLING_STEPS,
+        "held_out": HELD_OUT,
+        "loss_images": LOSS_IMAGES,
+        "precision_of_speed": precision,
+        "cases": collected(),
+    }
+    write_results("optimizers", figures, seed=SEEDS[0], started=started)
+
+
+def run_all() -> None:
+    """Train and measure what nobody has yet and nobody else is at."""
+    torch.set_num_threads(1)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    images = complete_mnist()[0].images
+    seen, held_out = images[:-HELD_OUT], images[-HELD_OUT:]
+    classifier = load_classifier()
+    features, _ = classify(classifier, held_out)
+    names = list(CASES)  # two at a time, so that what belongs together is there early
+    pairs = [names[start : start + 2] for start in range(0, len(names), 2)]
+    for name, seed in ((name, seed) for pair in pairs for seed in SEEDS for name in pair):
+        done = file_of(name, seed)
+        try:
+            with FileLock(done.with_suffix(".lock"), timeout=0):
+                if done.exists():
+                    continue
+                model, losses = trained(CASES[name], seed, seen, f"{name}, seed {seed}")
+                save_model(done.with_suffix(".safetensors"), model, DDPMConfig(), {})
+                found = {
+                    "loss": held_out_loss(model, held_out[:LOSS_IMAGES]),
+                    "fid": fid(model, seed, classifier, features),
+                    "last_losses": losses,
+                }
+                write_atomically(done, json.dumps(found).encode())
+        except Timeout:
+            continue
+
+
+def file_of(name: str, seed: int) -> Path:
+    """Where the figures of one run are kept."""
+    return FOLDER / f"{name.replace(' ', '-').replace(',', '')}-{seed}.json"
+
+
+def trained(case: Case, seed: int, images: torch.Tensor, name: str) -> tuple[DDPM, float]:
+    """The averaged model, and the mean training loss of the last hundred steps."""
+    torch.manual_seed(seed)
+    model, config = DDPMConfig().build(), case.config(seed)
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    losses = []
+    for record in tqdm(train(model, images, config, accelerator=accelerator), name, config.steps):
+        losses.append(record.loss)
+    return record.ema, statistics.mean(losses[-100:])
+
+
+@torch.no_grad()
+def held_out_loss(model: DDPM, images: torch.Tensor) -> float:
+    """The training loss on images that were not trained on, with t spread evenly."""
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for x0 in images.split(250):
+        t = stratified_integers(1, model.schedule.T + 1, len(x0), generator)
+        eps = torch.randn(x0.shape, generator=generator)
+        losses.append(model(x0, t, eps).total)
+    return float(torch.cat(losses).mean())
+
+
+def fid(model: DDPM, seed: int, classifier: Any, features: torch.Tensor) -> float:
+    """The distance of samples from the held-out images, each seed from noise of its own."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    samples = sample(model, SAMPLES, "ddim", SAMPLING_STEPS, generator)
+    return frechet_distance(classify(classifier, samples)[0], features)
+
+
+def collected() -> dict[str, Any]:
+    """For each case its settings, and mean, spread and figures of its runs; without what lacks."""
+    cases = {}
+    for name, case in CASES.items():
+        files = [file_of(name, seed) for seed in SEEDS]
+        runs = [json.loads(file.read_text()) for file in files if file.exists()]
+        if runs:
+            cases[name] = {"settings": asdict(case), "runs": len(runs)}
+        for figure in ("loss", "fid") if runs else ():
+            values = [run[figure] for run in runs]
+            cases[name][figure] = {
+                "mean": round(statistics.mean(values), 5),
+                "standard_deviation": round(statistics.stdev(values), 5) if runs[1:] else None,
+                "values": [round(value, 5) for value in values],
+            }
+    return cases
+
+
+def milliseconds(accelerator: Accelerator) -> dict[str, dict[str, float]]:
+    """Of processor time for a step with each optimiser, by batch: the least of rounds in turn."""
+    torch.set_num_threads(1)
+    images = load_mnist("train").images[:2000]
+    found: dict[str, dict[str, float]] = {}
+    for batch in BATCHES:
+        runs = {}
+        for optimizer in ("adamw", "muon"):
+            config = TrainingConfig(steps=10**6, batch_size=batch, optimizer=optimizer)
+            runs[optimizer] = train(DDPMConfig().build(), images, config, accelerator=accelerator)
+            for _ in range(5):
+                next(runs[optimizer])  # memory is claimed and kernels are chosen
+        seconds: dict[str, list[float]] = {optimizer: [] for optimizer in runs}
+        for _ in range(ROUNDS):
+            for optimizer, records in runs.items():
+                start = time.process_time()
+                for _ in range(10):
+                    next(records)
+                seconds[optimizer].append((time.process_time() - start) / 10)
+        found[str(batch)] = {name: round(1000 * min(values), 1) for name, values in seconds.items()}
+    return found
+
+
+if __name__ == "__main__":
+    main()
