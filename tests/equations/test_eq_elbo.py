@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 from torch.distributions import kl_divergence
-from toys import DATA, SCHEDULE, diffusion_chain, log_normal, number
+from toys import DATA, SCHEDULE, diffusion_chain, log_normal, nodes_of_normal, number
 
 from ddpm_tutorial import (
     GaussianMixture,
@@ -17,6 +17,7 @@ from ddpm_tutorial import (
     kl_normal,
     p_reverse,
     posterior_kl,
+    posterior_variance,
     prior_term,
     q_marginal,
     q_posterior,
@@ -139,3 +140,53 @@ def test_gaussian_data_leave_no_gap(claim):
     printed = terms.reconstruction - terms.prior - terms.denoising.sum(1)
     expected = log_normal(x0[::2, 0], number(0.3), number(0.25))
     claim.equal(expected, printed.view(3, 2).mean(1))
+
+
+def gradients_of_both_forms(draw, mean, variance, known, known_variance, of):
+    """By autograd: of -ln N(draw; mean, variance), and of the divergence from what is known."""
+    three = -log_normal(draw, mean, variance)
+    kl = kl_normal(known, known_variance.log(), mean, variance.log())
+    return [torch.autograd.grad(loss.sum(), of, retain_graph=True)[0] for loss in (three, kl)]
+
+
+@pytest.mark.equation("eq-gradient-noise", code=[q_posterior, posterior_variance])
+def test_what_a_drawn_state_adds_to_the_variance_of_a_gradient(claim):
+    """Both gradients are linear in the path, so its 2 T points give their variances exactly."""
+    x = CHAIN.paths(DATA).T
+    left, right = [], []
+    for t in range(2, T + 1):
+        at, step = times(t, x[t]), CHAIN.p[t]
+        mean = (step.slope * x[t] + step.shift).requires_grad_()
+        variance = number(step.variance)
+        known, spread = q_posterior(SCHEDULE, DATA.expand(len(at)), x[t], at)
+        three, kl = gradients_of_both_forms(x[t - 1], mean, variance, known, spread, mean)
+        claim.equal(three.mean(), kl.mean())
+        beta_tilde = posterior_variance(SCHEDULE, at[:1])[0]
+        printed = kl.var(correction=0) + beta_tilde / variance**2
+        left.append(three.var(correction=0))
+        right.append(printed)
+    claim.equal(torch.stack(left), torch.stack(right))
+
+
+@pytest.mark.equation("eq-gradient-gain", code=[q_posterior])
+def test_how_much_less_the_gradient_varies_in_the_kl_form(claim):
+    """Normal data and a guess that is off; sums over points stand for all three averages."""
+    snr = SCHEDULE.snr
+    data, weights = nodes_of_normal(number(0.3), number(0.25), 4)
+    eps, standard = nodes_of_normal(number(0.0), number(1.0), 4)
+    x0, eps, z = (part.flatten() for part in torch.meshgrid(data, eps, eps, indexing="ij"))
+    weights = (weights[:, None, None] * standard[:, None] * standard).flatten()
+    left, right = [], []
+    for t in range(2, T + 1):
+        at = times(t, x0)
+        x_t = SCHEDULE.alpha_bar[t].sqrt() * x0 + (1 - SCHEDULE.alpha_bar[t]).sqrt() * eps
+        known, spread = q_posterior(SCHEDULE, x0, x_t, at)
+        guess = (0.6 * x_t - 0.1).requires_grad_()
+        mean, _ = q_posterior(SCHEDULE, guess, x_t, at)
+        draw = known + spread.sqrt() * z
+        three, kl = gradients_of_both_forms(draw, mean, number(0.2), known, spread, guess)
+        error = weights @ (x0 - guess.detach()) ** 2
+        printed = 1 + 1 / ((snr[t - 1] - snr[t]) * error)
+        left.append(weights @ three**2 / (weights @ kl**2))
+        right.append(printed)
+    claim.equal(torch.stack(left), torch.stack(right))
