@@ -2,10 +2,11 @@
 
     python tools/perturb_equations.py [LABEL ...]
 
-In the line `printed = ...` of each check under tests/equations, which is the equation as the book
-prints it, and in the functions of the package that the check names, one thing is changed at a time:
-a factor of 2, a sign, t for t - 1 and the reverse, a root or a square left out. A change that the
-check lets pass is printed, and the script then ends with status 1.
+One thing is changed at a time: a factor of 2, a sign, t for t - 1 and the reverse, a root or a
+square left out. It is changed in the LaTeX of the equation, wherever its check evaluates it; in the
+line `printed = ...` of the check, which is a side of the equation as the book prints it; and in the
+functions of the package that the check names. A change that the check lets pass is printed, and the
+script then ends with status 1.
 """
 
 import ast
@@ -24,6 +25,12 @@ from typing import Any
 from tqdm import tqdm
 
 CHECKS = Path(__file__).parent.parent / "tests" / "equations"
+sys.path.insert(0, str(CHECKS))
+
+import latex  # noqa: E402
+from chapters import numbered_equations  # noqa: E402
+from conftest import Claim  # noqa: E402
+
 INDICES = {"t", "s"}
 
 
@@ -37,24 +44,35 @@ class Check:
     path: Path
     code: list[FunctionType] = field(default_factory=list)
 
+    @property
+    def latex(self) -> str:
+        """The equation as the book prints it."""
+        return numbered_equations()[self.label].latex
+
 
 def main() -> int:
     """Try every change; say which pass unnoticed."""
     warnings.simplefilter("ignore")  # broken formulas divide by zero
-    sys.path.insert(0, str(CHECKS))
-    make_claim = _load(CHECKS / "conftest.py").Claim
     checks = [check for path in sorted(CHECKS.glob("test_*.py")) for check in find_checks(path)]
     if wanted := sys.argv[1:]:
         checks = [check for check in checks if check.label in wanted]
     for check in checks:
-        if not passes(check, check.module, make_claim):
+        if not passes(check, check.module):
             raise SystemExit(f"{check.label}: the check fails before anything is changed")
     unnoticed, tried = [], 0
+    for check in tqdm(checks, unit="equation", desc="in the book"):
+        run = _run(check, check.module)
+        run(claim := Claim(check.latex))
+        for side in claim.evaluated:
+            for change, symbols in latex.changes(claim.symbols, side):
+                tried += 1
+                if _holds(run, Claim(" ".join(symbols))):
+                    unnoticed.append(f"{check.label}, in the book: {change}")
     for check in tqdm(checks, unit="equation", desc="in the checks"):
         changes = list(changes_of_check(check))
         tried += len(changes)
         for change, module in changes:
-            if passes(check, module, make_claim):
+            if passes(check, module):
                 unnoticed.append(f"{check.label}: {change}")
     functions = {function: None for check in checks for function in check.code}
     for function in tqdm(functions, unit="function", desc="in the package"):
@@ -64,7 +82,7 @@ def main() -> int:
         for change, code in changes:
             original, function.__code__ = function.__code__, code
             try:
-                if all(passes(check, check.module, make_claim) for check in naming):
+                if all(passes(check, check.module) for check in naming):
                     unnoticed.append(f"{function.__qualname__}: {change}")
             finally:
                 function.__code__ = original
@@ -86,12 +104,24 @@ def find_checks(path: Path) -> Iterator[Check]:
                 yield Check(mark.args[0], node.name, module, path, code)  # type: ignore[attr-defined]
 
 
-def passes(check: Check, module: ast.Module, make_claim: Callable[[], Any]) -> bool:
+def passes(check: Check, module: ast.Module) -> bool:
     """Whether the check holds, with `module` in place of its file."""
-    names: dict[str, Any] = {"__name__": check.path.stem, "__file__": str(check.path)}
     try:
-        exec(compile(module, str(check.path), "exec"), names)
-        names[check.name](make_claim())
+        return _holds(_run(check, module), Claim(check.latex))
+    except Exception:  # a broken formula may fail where the file is read
+        return False
+
+
+def _run(check: Check, module: ast.Module) -> Callable[[Claim], None]:
+    """The check as a function, with `module` in place of its file."""
+    names: dict[str, Any] = {"__name__": check.path.stem, "__file__": str(check.path)}
+    exec(compile(module, str(check.path), "exec"), names)
+    return names[check.name]  # type: ignore[no-any-return]
+
+
+def _holds(run: Callable[[Claim], None], claim: Claim) -> bool:
+    try:
+        run(claim)
     except Exception:  # a broken formula may fail in any way
         return False
     return True

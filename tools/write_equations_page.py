@@ -1,52 +1,88 @@
-"""Write book/equations.md from what the checks of the equations measured: `make equations`."""
+"""Write book/equations.md from what the checks of the equations measured: `make equations`.
+
+It renews no fingerprint: whoever changes an equation reads its check, and then edits the marker.
+"""
 
 import json
 import math
+import sys
+from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
-import yaml
-
 ROOT = Path(__file__).parent.parent
-BOOK, CHECKS = ROOT / "book", ROOT / "tests" / "equations"
-PAGE = BOOK / "equations.md"
+CHECKS = ROOT / "tests" / "equations"
+sys.path.insert(0, str(CHECKS))
+
+from chapters import BOOK, PAGE_OF_CHECKS, numbered_equations, text_of  # noqa: E402
+
+PAGE = BOOK / f"{PAGE_OF_CHECKS}.md"
 
 HEAD = """\
 # Checked equations
 
-Every numbered equation of this book is a claim, and every claim is checked by code. A check
-computes both sides of the equation separately. Where both can be computed exactly, they must agree
-to $10^{{-10}}$ of their size, in double precision. Where one side is an average over random draws,
-it must lie within 4 standard errors of the other, with a fixed seed. Definitions and steps on the
-way are not numbered.
+Every numbered equation of this book is a claim, and code checks every claim. A check computes both
+sides of the equation separately. Where both can be computed exactly, they must agree to
+$10^{{-10}}$ of their size, in double precision. Where one side is an average over random draws, it
+must lie within 4 standard errors of the other, with a fixed seed. Definitions and steps on the way
+are not numbered.
 
-Can the checks fail? A script changes the code of each equation on purpose: a factor of 2, a sign,
-$t$ for $t - 1$, a root or a square left out. Every such change must be noticed, or the tests fail.
+## What ties a check to its equation
 
-There are {count} equations. Open a box to see how one is checked; a line `printed = …` in it is
-the right-hand side as the book prints it.
+A check could be right and the equation on the page wrong. Two things prevent that.
+
+**The check reads the page.** For {read} of the {count} equations, the check takes a formula from
+the page, puts numbers in, and compares. In {formula} of them the formula is complete. In the other
+{structure} it has parts such as an average, a divergence or a density: the check computes these,
+and reads from the page how they are put together. Often only one side of the equation is a formula,
+and the check computes the other side in its own way. In the code, look for `claim.printed`.
+
+**A fingerprint.** Each check carries a fingerprint of its equation, all sides of it: eight digits
+in the marker above the check. When an equation is changed and its check is not, a test fails until
+someone has compared the two and written the new fingerprint by hand. Another layout of the same
+formula leaves the fingerprint as it is. For {nothing} equations this is the only tie.
+
+Can the checks fail? A script makes mistakes on purpose: a factor of 2, a sign, $t$ for $t - 1$, a
+root or a square left out. It makes them in the formula from the page, in the lines `printed = …` of
+the checks, and in the package. The tests fail if a single mistake goes unnoticed.
+
+## How to read this page
+
+Each entry shows the equation, with its number as a link to its place in the book. Below it stand
+the claim that the check tests, the error that was measured, and what the check reads from the page.
+Open the box to see the check itself.
 """
 
-
-def labels_in_order() -> list[tuple[str, list[str]]]:
-    """For every page, in the order of the book, its file stem and the labels of its equations."""
-    contents = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
-    pages.remove(PAGE.stem)
-    return [(page, found) for page in pages if (found := _labels(_text_of(page)))]
+TIES = {
+    "formula": "the formula.",
+    "structure": "how the parts of the formula are put together.",
+    "nothing": "nothing; the fingerprint alone ties the check to the equation.",
+}
 
 
 def write(measured: dict[str, dict]) -> str:
     """The page as MyST Markdown."""
-    parts = [HEAD.format(count=sum(len(labels) for _, labels in labels_in_order()))]
-    for page, labels in labels_in_order():
-        parts.append(f"\n## {_text_of(page).splitlines()[0].removeprefix('# ')}\n")
-        for label in labels:
-            check = measured[label]
-            sentence = check["test"].removeprefix("test_").replace("_", " ").capitalize()
+    equations = numbered_equations().values()
+    reads = Counter(measured[equation.label]["read"] for equation in equations)
+    count = {"count": len(equations), "read": reads["formula"] + reads["structure"]}
+    parts = [HEAD.format(**count, **{kind: reads[kind] for kind in TIES})]
+    for page, of_page in groupby(equations, key=lambda equation: equation.page):
+        parts.append(f"\n## {text_of(page).splitlines()[0].removeprefix('# ')}\n")
+        for equation in of_page:
+            check = measured[equation.label]
+            claim = check["test"].removeprefix("test_").replace("_", " ").capitalize()
             parts.append(
                 f"""
-(check-{label})=
-**Equation {{eq}}`{label}`**: {sentence}. {_summary(check["findings"])}
+(check-{equation.label})=
+**Equation {{eq}}`{equation.label}`**
+
+$$
+{equation.latex}
+$$
+
+- **Claim:** {claim}.
+- **Measured:** {_summary(check["findings"])}
+- **Read from the page:** {TIES[check["read"]]}
 
 ````{{admonition}} The check
 :class: dropdown
@@ -57,20 +93,6 @@ def write(measured: dict[str, dict]) -> str:
 """
             )
     return "".join(parts)
-
-
-def _text_of(page: str) -> str:
-    path = BOOK / f"{page}.ipynb"
-    if not path.exists():
-        return (BOOK / f"{page}.md").read_text(encoding="utf-8")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-
-
-def _labels(text: str) -> list[str]:
-    """The labels of the display equations in a page, in their order."""
-    lines = [line.strip() for line in text.splitlines()]
-    return [line[4:-1] for line in lines if line.startswith("$$ (eq-") and line.endswith(")")]
 
 
 def _summary(findings: list[dict]) -> str:

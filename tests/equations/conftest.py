@@ -1,5 +1,7 @@
 """Checks of the numbered equations: a claim compares its two sides and keeps what it found.
 
+A marker names the equation, and holds the fingerprint of the LaTeX that its check was written for.
+
 What they measured stands in measured.json, from which the book's page of checked equations is
 written: `make equations` measures anew. In every other run the figures must be the same again.
 """
@@ -7,9 +9,12 @@ written: `make equations` measures anew. In every other run the figures must be 
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from chapters import numbered_equations
+from latex import evaluate, sides, tokens
 from torch import Tensor
 
 EXACT = 1e-10  # relative, in float64
@@ -21,8 +26,31 @@ FOUND: pytest.StashKey[dict[str, dict[str, object]]] = pytest.StashKey()
 class Claim:
     """What one check compared. `findings` is one record for each comparison."""
 
-    def __init__(self) -> None:
+    def __init__(self, latex: str) -> None:
+        self.symbols = tokens(latex)
+        self.evaluated: list[slice] = []  # the sides that the check has taken from the LaTeX
+        self.given: set[str] = set()  # the parts of them whose values it has given
         self.findings: list[dict[str, object]] = []
+
+    def printed(
+        self,
+        pieces: dict[str, Any] | None = None,
+        /,
+        *,
+        clause: int = 0,
+        side: int = -1,
+        **values: Any,
+    ) -> Tensor:
+        """A side of the equation as the book prints it, evaluated: see latex.py.
+
+        Counted from 0: `side` among what relations such as = separate, and `clause` among what
+        commas do.
+        """
+        where = sides(self.symbols)[clause][side]
+        if where not in self.evaluated:
+            self.evaluated.append(where)
+        self.given |= set(pieces or {})
+        return evaluate(self.symbols[where], pieces or {}, values)
 
     def equal(self, left: Tensor, right: Tensor) -> None:
         """Both sides agree in every entry, to 1e-10 of the larger."""
@@ -61,7 +89,9 @@ class Claim:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "equation(label, code): checks that equation of the book")
+    config.addinivalue_line(
+        "markers", "equation(label, latex, code): checks that equation of the book"
+    )
     config.stash[FOUND] = {}
 
 
@@ -74,14 +104,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.fixture
 def claim(request: pytest.FixtureRequest):
     """Compares the two sides of the equation that the test's marker names."""
-    made = Claim()
+    (label,) = request.node.get_closest_marker("equation").args
+    made = Claim(numbered_equations()[label].latex)
     yield made
     assert made.findings, "the check compared nothing"
-    (label,) = request.node.get_closest_marker("equation").args
     if request.config.getoption("--measure"):
         request.config.stash[FOUND][label] = {
             "file": request.path.name,
             "test": request.node.name,
+            "read": "nothing" if not made.evaluated else "structure" if made.given else "formula",
             "findings": made.findings,
         }
     else:

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import scipy.stats
 import torch
-from toys import log_normal, nodes_of_normal, number
+from toys import kl, log_normal, nodes_of_normal, number
 
 from ddpm_tutorial import frechet_distance
 
@@ -26,10 +26,10 @@ def chances():
     return overlap / (high - low)
 
 
-@pytest.mark.equation("eq-stratified-mean")
+@pytest.mark.equation("eq-stratified-mean", latex="ebe1bdb6")
 def test_the_estimator_has_the_right_mean(claim):
     mean_of_each_draw = chances() @ TERMS
-    printed = TERMS.sum()
+    printed = claim.printed(L=torch.cat([torch.full((2,), torch.nan).double(), TERMS]), T=T)
     claim.equal((T - 1) / K * mean_of_each_draw.sum(), printed)
     generator = torch.Generator().manual_seed(0)
     u = torch.rand(20_000, K, generator=generator, dtype=torch.float64)
@@ -37,14 +37,15 @@ def test_the_estimator_has_the_right_mean(claim):
     claim.mean((T - 1) / K * TERMS[index].sum(1), printed)
 
 
-@pytest.mark.equation("eq-stratified-variance")
+@pytest.mark.equation("eq-stratified-variance", latex="9cd20a4b")
 def test_what_stretches_save(claim):
     """Both variances from the probabilities of t: of K free draws, and of one in each stretch."""
     everywhere = torch.ones(T - 1, dtype=torch.float64) / (T - 1)
     plain = ((T - 1) / K) ** 2 * K * (everywhere @ TERMS**2 - (everywhere @ TERMS) ** 2)
     m = chances() @ TERMS
     stratified = ((T - 1) / K) ** 2 * (chances() @ TERMS**2 - m**2).sum()
-    printed = ((T - 1) / K) ** 2 * ((m - m.mean()) ** 2).sum()
+    from_1 = torch.cat([number(math.nan)[None], m])
+    printed = claim.printed(m=from_1, m_bar=m.mean(), T=T, K=K)
     claim.equal(plain - stratified, printed)
 
 
@@ -60,7 +61,7 @@ def root(matrix):
     return torch.tensor(np.real(scipy.linalg.sqrtm(matrix.numpy())))
 
 
-@pytest.mark.equation("eq-frechet", code=[frechet_distance])
+@pytest.mark.equation("eq-frechet", latex="dcf28c6e", code=[frechet_distance])
 def test_the_distance_of_two_normals_is_the_cost_of_the_best_map(claim):
     """x -> mean_2 + A (x - mean_1) carries the first onto the second; with A symmetric and
 
@@ -73,7 +74,13 @@ def test_the_distance_of_two_normals_is_the_cost_of_the_best_map(claim):
     assert torch.allclose(A @ cov_1 @ A.T, cov_2)
     B = torch.eye(4).double() - A
     cost = (mean_1 - mean_2) @ (mean_1 - mean_2) + (B @ cov_1 @ B.T).trace()
-    printed = ((mean_1 - mean_2) ** 2).sum() + (cov_1 + cov_2 - 2 * root(cov_1 @ cov_2)).trace()
+    traces = {  # the trace is linear
+        r"\operatorname{tr}": 1,
+        r"(\boldsymbol\Sigma_1 \boldsymbol\Sigma_2)^{1/2}": root(cov_1 @ cov_2).trace(),
+        r"\boldsymbol\Sigma_1": cov_1.trace(),
+        r"\boldsymbol\Sigma_2": cov_2.trace(),
+    }
+    printed = claim.printed(traces, mu_1=mean_1, mu_2=mean_2)
     claim.equal(cost, printed)
     # Features that have exactly these means and covariances:
     noise = torch.randn(30, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -86,7 +93,7 @@ def test_the_distance_of_two_normals_is_the_cost_of_the_best_map(claim):
     claim.equal(number(frechet_distance(one, two)), printed)
 
 
-@pytest.mark.equation("eq-frechet-line")
+@pytest.mark.equation("eq-frechet-line", latex="60a19e21")
 def test_the_distance_on_a_line_compares_quantiles(claim):
     """The integral over u, with u = Phi(z), is an average over z ~ N(0, 1)."""
     mean_1, sigma_1, mean_2, sigma_2 = (number(value) for value in (0.4, 1.3, -0.7, 0.5))
@@ -100,11 +107,11 @@ def test_the_distance_on_a_line_compares_quantiles(claim):
         return torch.tensor(np.where(upper, high, low))
 
     apart = quantiles(mean_1, sigma_1) - quantiles(mean_2, sigma_2)
-    printed = (mean_1 - mean_2) ** 2 + (sigma_1 - sigma_2) ** 2
+    printed = claim.printed(mu_1=mean_1, mu_2=mean_2, sigma_1=sigma_1, sigma_2=sigma_2)
     claim.equal(weights @ apart**2, printed)
 
 
-@pytest.mark.equation("eq-frechet-means")
+@pytest.mark.equation("eq-frechet-means", latex="ddd0eb57")
 def test_what_finite_sets_add_to_the_distance_of_the_means(claim):
     mean_1, cov_1, mean_2, cov_2 = two_normals()
     N, M, repeats = 7, 12, 20_000
@@ -115,22 +122,26 @@ def test_what_finite_sets_add_to_the_distance_of_the_means(claim):
         return (mean + noise @ torch.linalg.cholesky(cov).T).mean(1)
 
     apart = means(N, mean_1, cov_1) - means(M, mean_2, cov_2)
-    printed = ((mean_1 - mean_2) ** 2).sum() + cov_1.trace() / N + cov_2.trace() / M
+    traces = {
+        r"\operatorname{tr} \boldsymbol\Sigma_1": cov_1.trace(),
+        r"\operatorname{tr} \boldsymbol\Sigma_2": cov_2.trace(),
+    }
+    printed = claim.printed(traces, mu_1=mean_1, mu_2=mean_2, N=N, M=M)
     claim.mean((apart**2).sum(1), printed)
 
 
-@pytest.mark.equation("eq-frechet-bias")
+@pytest.mark.equation("eq-frechet-bias", latex="f3a1200f")
 def test_the_distance_of_two_sets_of_one_normal_on_a_line(claim):
     N, sigma, repeats = 6, number(1.4), 100_000
     noise = torch.randn(2, repeats, N, generator=torch.Generator().manual_seed(0)).double()
     one, two = 0.3 + sigma * noise
     distance = (one.mean(1) - two.mean(1)) ** 2 + (one.std(1) - two.std(1)) ** 2
     c = math.sqrt(2 / (N - 1)) * math.exp(math.lgamma(N / 2) - math.lgamma((N - 1) / 2))
-    printed = 2 * sigma**2 / N + 2 * sigma**2 * (1 - c**2)
+    printed = claim.printed(N=N, sigma=sigma, c_N=c)
     claim.mean(distance, printed)
 
 
-@pytest.mark.equation("eq-chi-square")
+@pytest.mark.equation("eq-chi-square", latex="119d3986")
 def test_the_mean_of_chi_square(claim):
     """For N draws of C kinds, balanced or not; the statistic is that of scipy."""
     N, C, repeats = 60, 4, 20_000
@@ -139,7 +150,8 @@ def test_the_mean_of_chi_square(claim):
     drawn = torch.multinomial(p, N * repeats, replacement=True, generator=generator)
     counts = torch.nn.functional.one_hot(drawn.view(repeats, N), C).sum(1)
     statistic = scipy.stats.chisquare(counts.numpy(), (N * p).numpy(), axis=1).statistic
-    printed = number(C - 1.0)
+    printed = claim.printed(C=C)
+    claim.equal(claim.printed(side=1, p=torch.cat([p[:1], p]), C=C), printed)
     claim.mean(torch.tensor(statistic), printed)
 
 
@@ -151,14 +163,23 @@ def log_mixture(y):
     )
 
 
+def mixture_below(y):
+    """The distribution function of that density."""
+    return 0.3 * torch.special.ndtr((y - 0.2) / 0.3) + 0.7 * torch.special.ndtr(y - 1.5)
+
+
 def legendre(count=200):
     points, weights = (torch.tensor(a) for a in np.polynomial.legendre.leggauss(count))
     return (points + 1) / 2, weights / 2
 
 
-@pytest.mark.equation("eq-dequantised")
+@pytest.mark.equation("eq-dequantised", latex="5bb606d6")
 def test_what_uniform_noise_costs(claim):
-    """P by the distribution function, the rest by quadrature over u in [0, 1)."""
+    """By quadrature over u in [0, 1). The density gives the first term, and it alone.
+
+    P comes from the distribution function, and the divergence from that of u given the level,
+    whose slope is p(u | x).
+    """
     x = torch.arange(-2, 4).double()
     P = sum(
         weight * torch.tensor(np.diff(scipy.stats.norm.cdf(np.stack([x, x + 1]), m, s), axis=0)[0])
@@ -166,14 +187,20 @@ def test_what_uniform_noise_costs(claim):
     )
     u, weights = legendre()
     log_p = log_mixture(x[:, None] + u)
-    given_level = log_p - torch.log(log_p.exp() @ weights)[:, None]  # ln p(u | x)
-    divergence = -(given_level @ weights)  # KL(uniform || p(u | x)), since ln 1 = 0
-    printed = log_p @ weights + divergence
+    places = u.expand(len(x), -1).clone().requires_grad_()
+    at_most_u = mixture_below(x[:, None] + places) - mixture_below(x[:, None])
+    share = at_most_u / (mixture_below(x + 1) - mixture_below(x))[:, None]
+    (given_level,) = torch.autograd.grad(share.sum(), places)
+    parts = {
+        r"\int_0^1 \ln p(x + u) du": log_p @ weights,
+        kl(r"\mathcal{U}[0, 1)", r"p(u \mid x)"): -(torch.log(given_level) @ weights),
+    }
+    printed = claim.printed(parts)
     claim.equal(torch.log(P), printed)
     claim.at_least(torch.log(P), log_p @ weights)
 
 
-@pytest.mark.equation("eq-density-bits")
+@pytest.mark.equation("eq-density-bits", latex="1cbdd78a")
 def test_bits_from_a_density_of_pixels_between_0_and_1(claim):
     """By the change of variables y = (x + u) / 256, done by torch.distributions."""
     D = 5
@@ -183,5 +210,5 @@ def test_bits_from_a_density_of_pixels_between_0_and_1(claim):
     of_levels = torch.distributions.TransformedDistribution(density, [stretch])
     bits = -of_levels.log_prob(256 * scaled).sum(1) / (D * math.log(2))
     log_p = density.log_prob(scaled).sum(1)
-    printed = 8 - log_p / (D * math.log(2))
+    printed = claim.printed({r"\ln p(\mathbf{y})": log_p}, D=D)
     claim.equal(bits, printed)

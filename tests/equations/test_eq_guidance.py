@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toys import log_normal, number
+from toys import log_normal, number, tables
 
 from ddpm_tutorial import (
     DDPM,
@@ -28,6 +28,7 @@ from ddpm_tutorial import (
 
 SCHEDULE = NoiseSchedule.cosine(40)
 alpha_bar, beta, snr = SCHEDULE.alpha_bar, SCHEDULE.beta, SCHEDULE.snr
+TABLES = tables(SCHEDULE)
 t = torch.arange(2, 41)
 X_T = torch.linspace(-1.2, 1.6, 39).double()[:, None]
 WEIGHTS, MEANS, VARIANCES = [0.3, 0.5, 0.2], [-0.8, 0.3, 0.9], [0.2, 0.1, 0.3]
@@ -65,6 +66,7 @@ def eps_given(label):
 
 EPS_Y, EPS_NULL = eps_given(LABEL), eps_given(torch.full((39,), NULL))
 SIGMA = (1 - alpha_bar[t]).sqrt()[:, None]
+SEEN = {r"\boldsymbol\epsilon(\varnothing)": EPS_NULL, r"\boldsymbol\epsilon(y)": EPS_Y}
 
 
 def slope(log_density, x=X_T):
@@ -90,16 +92,18 @@ def log_classifier(x):
     return torch.tensor(WEIGHTS).double().log()[LABEL] + log_q_given_y(x) - log_q(x)
 
 
-@pytest.mark.equation("eq-implicit-classifier")
+@pytest.mark.equation("eq-implicit-classifier", latex="3b33a6da")
 def test_two_answers_are_the_slope_of_a_classifier(claim):
-    printed = (EPS_NULL - EPS_Y) / SIGMA
+    printed = claim.printed(SEEN, **TABLES, t=t[:, None])
     claim.equal(slope(log_classifier), printed)
 
 
-@pytest.mark.equation("eq-guided-score", code=[ModelDenoiser.__call__, ModelDenoiser._run_guided])
+@pytest.mark.equation(
+    "eq-guided-score", latex="b8544beb", code=[ModelDenoiser.__call__, ModelDenoiser._run_guided]
+)
 def test_guidance_is_the_score_of_a_tilted_density(claim):
     """Of q(x_t) q(y | x_t)^(1 + w); at w = 0, of q(x_t | y)."""
-    printed = -((1 + w) * EPS_Y - w * EPS_NULL) / SIGMA
+    printed = claim.printed(SEEN, **TABLES, t=t[:, None], w=w)
     claim.equal(slope(lambda x: log_q(x) + (1 + w) * log_classifier(x)), printed)
     guided = MODEL.denoiser(LABEL, guidance=1.5, clip=False)(X_T, t)
     claim.equal(-guided.eps_hat / SIGMA, printed)
@@ -107,7 +111,7 @@ def test_guidance_is_the_score_of_a_tilted_density(claim):
     claim.equal(-told.eps_hat / SIGMA, slope(log_q_given_y))
 
 
-@pytest.mark.equation("eq-guided-views")
+@pytest.mark.equation("eq-guided-views", latex="ab5e38a5")
 def test_the_combination_is_the_same_in_every_view(claim):
     """What the combined noise says of x_0 and v; and a network of each view, guided."""
     eps = (1 + w) * EPS_Y - w * EPS_NULL
@@ -116,9 +120,14 @@ def test_the_combination_is_the_same_in_every_view(claim):
     v_y, v_null = (
         v_from_x0_and_eps(SCHEDULE, t, *seen) for seen in ((x0_y, EPS_Y), (x0_null, EPS_NULL))
     )
-    printed = (1 + w) * x0_y - w * x0_null
+    told_and_not = {
+        r"\hat{\mathbf{x}}_0(y)": x0_y,
+        r"\hat{\mathbf{x}}_0(\varnothing)": x0_null,
+    }
+    printed = claim.printed(told_and_not, w=w)
     claim.equal(x0, printed)
-    printed = (1 + w) * v_y - w * v_null
+    told_and_not = {r"\hat{\mathbf{v}}(y)": v_y, r"\hat{\mathbf{v}}(\varnothing)": v_null}
+    printed = claim.printed(told_and_not, clause=1, w=w)
     claim.equal(v_from_x0_and_eps(SCHEDULE, t, x0, eps), printed)
     answers = {"eps": (EPS_Y, EPS_NULL), "x0": (x0_y, x0_null), "v": (v_y, v_null)}
     for view, (told, untold) in answers.items():
@@ -129,7 +138,7 @@ def test_the_combination_is_the_same_in_every_view(claim):
         claim.equal(guided.x0_hat, x0)
 
 
-@pytest.mark.equation("eq-guided-variance")
+@pytest.mark.equation("eq-guided-variance", latex="cdb76834")
 def test_the_guided_process_ends_narrower_than_the_tilted_data(claim):
     """Data N(0, 1), a label that is a measurement with noise of variance r.
 
@@ -141,7 +150,7 @@ def test_the_guided_process_ends_narrower_than_the_tilted_data(claim):
     for r, w in [(0.5, 0.0), (0.5, 1.0), (0.2, 3.0), (2.0, 1.5)]:
         r, w = number(r), number(w)
 
-        def log_tilted(x, r=r, w=w):
+        def log_tilted(x, a=a, r=r, w=w):
             label_given_x = log_normal(number(0.4), a.sqrt() * x, r + 1 - a)
             return log_normal(x, number(0.0), number(1.0)) + (1 + w) * label_given_x
 
@@ -149,9 +158,13 @@ def test_the_guided_process_ends_narrower_than_the_tilted_data(claim):
         (score,) = torch.autograd.grad(log_tilted(x).sum(), x, create_graph=True)
         (stretch,) = torch.autograd.grad((x + score).sum(), x)
         guided = torch.exp(2 * (weights * stretch / (2 * a)).sum())
-        printed = (r / (1 + r)) ** (1 + w)
+        printed = claim.printed(side=1, r=r, w=w)
         claim.equal(guided, printed)
-        tilted = 1 / (1 + (1 + w) / r)  # precisions add
+        tilted = claim.printed(side=2, r=r, w=w)
+        x0 = number(0.7).requires_grad_()
+        (slope_at_x0,) = torch.autograd.grad(log_tilted(x0, number(1.0)), x0, create_graph=True)
+        (curvature,) = torch.autograd.grad(slope_at_x0, x0)
+        claim.equal(-1 / curvature, tilted)  # of a normal density
         if w > 0:
             claim.at_least(tilted, printed)
 
@@ -177,20 +190,20 @@ def learned():
 
 
 @pytest.mark.equation(
-    "eq-learned-variance", code=[LearnedVariance.fraction, LearnedVariance.log_variance]
+    "eq-learned-variance",
+    latex="de0f15fc",
+    code=[LearnedVariance.fraction, LearnedVariance.log_variance],
 )
 def test_the_learned_variance_lies_between_on_a_log_scale(claim):
     model, nu = learned()
-    small, large = posterior_variance(SCHEDULE, t)[:, None], beta[t][:, None]
-    printed = nu * large.log() + (1 - nu) * small.log()
-    claim.equal((large**nu * small ** (1 - nu)).log().detach(), printed.detach())
+    printed = claim.printed(**TABLES, t=t[:, None], nu=nu)
     mean, log_variance = p_reverse(model.denoiser(clip=False), X_T[:, None], t)
     claim.equal(log_variance[:, 0].detach(), printed.detach())
     x0_hat = model.network.output[:, :1]
     claim.equal(mean.detach(), q_posterior(SCHEDULE, x0_hat, X_T[:, None], t)[0].detach())
 
 
-@pytest.mark.equation("eq-variance-gradient", code=[SquaredError.loss])
+@pytest.mark.equation("eq-variance-gradient", latex="a84cbb4b", code=[SquaredError.loss])
 def test_what_moves_the_learned_variance(claim):
     """The slope of the divergence, by torch; and of the package's loss, which must agree.
 
@@ -204,7 +217,8 @@ def test_what_moves_the_learned_variance(claim):
     mean_tilde, _ = q_posterior(SCHEDULE, x0, x_t, t)
     mean, log_variance = p_reverse(model.denoiser(clip=False), x_t, t)
     mean_tilde, mean, variance = mean_tilde[:, 0], mean[:, 0], log_variance[:, 0].exp()
-    printed = torch.log(large / small) / 2 * (1 - (small + (mean_tilde - mean) ** 2) / variance)
+    means = {"mu_tilde": mean_tilde, "mu_theta": mean}
+    printed = claim.printed(**TABLES, **means, t=t[:, None], sigma=variance.sqrt())
     kl = kl_normal(mean_tilde, small.log(), mean, nu * large.log() + (1 - nu) * small.log())
     (by_torch,) = torch.autograd.grad(kl.sum(), nu, retain_graph=True)
     claim.equal(by_torch, printed.detach())
@@ -219,6 +233,7 @@ def test_what_moves_the_learned_variance(claim):
 
 @pytest.mark.equation(
     "eq-min-snr",
+    latex="5912a046",
     code=[SquaredError.loss, Eps.error_of_x0, X0.error_of_x0, V.error_of_x0],
 )
 def test_min_snr_is_one_loss_in_three_views(claim):
@@ -229,10 +244,11 @@ def test_min_snr_is_one_loss_in_three_views(claim):
     signal, sigma = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
     eps_hat = (x_t - signal * x0_hat) / sigma
     v, v_hat = signal * eps - sigma * x0, signal * eps_hat - sigma * x0_hat
-    left = snr[t].clamp(max=gamma) * (x0 - x0_hat) ** 2
-    printed = torch.clamp(gamma / snr[t], max=1) * (eps - eps_hat) ** 2
+    weights = {"SNR": snr[t], "gamma": gamma}
+    left = claim.printed(side=0, **weights, x0=x0, x0_hat=x0_hat)
+    printed = claim.printed(side=1, **weights, eps=eps, eps_hat=eps_hat)
     claim.equal(left, printed)
-    printed = torch.clamp(snr[t], max=gamma) / (snr[t] + 1) * (v - v_hat) ** 2
+    printed = claim.printed(side=2, **weights, v=v, v_hat=v_hat)
     claim.equal(left, printed)
     for view, output in [("eps", eps_hat), ("x0", x0_hat), ("v", v_hat)]:
         network = Network(lambda x_t, t, answer=output[:, None]: answer, num_classes=0)

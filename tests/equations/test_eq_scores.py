@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
-from toys import log_normal, nodes_of_normal, number
+from toys import log_normal, nodes_of_normal, number, tables
 
 from ddpm_tutorial import (
     DDPM,
@@ -18,6 +18,7 @@ from ddpm_tutorial import (
 
 SCHEDULE = NoiseSchedule.cosine(40)
 alpha_bar = SCHEDULE.alpha_bar
+TABLES = tables(SCHEDULE)
 TOY = GaussianMixture(SCHEDULE, [0.3, 0.7], [-0.6, 0.5], [0.01, 0.02])
 t = torch.arange(1, 41)
 X_T = torch.linspace(-1.4, 1.5, 40).double()
@@ -50,17 +51,18 @@ def posterior_mean_of_x0():
     return (log_prior + log_likelihood).softmax(1) @ grid
 
 
-@pytest.mark.equation("eq-tweedie", code=[tweedie, GaussianMixture.score])
+@pytest.mark.equation("eq-tweedie", latex="7f3470a8", code=[tweedie, GaussianMixture.score])
 def test_mean_of_the_data_from_the_score(claim):
-    printed = (X_T + (1 - alpha_bar[t]) * SCORE) / alpha_bar[t].sqrt()
+    printed = claim.printed({r"\nabla \ln q(\mathbf{x}_t)": SCORE}, **TABLES, t=t, x_t=X_T)
     claim.equal(posterior_mean_of_x0(), printed)
     claim.equal(tweedie(SCHEDULE, X_T, t, TOY.score(X_T[:, None], t)[:, 0]), printed)
 
 
-@pytest.mark.equation("eq-score-eps", code=[score])
+@pytest.mark.equation("eq-score-eps", latex="d10e635c", code=[score])
 def test_the_mean_of_the_noise_is_the_score_up_to_a_factor(claim):
     mean_eps = (X_T - alpha_bar[t].sqrt() * posterior_mean_of_x0()) / (1 - alpha_bar[t]).sqrt()
-    printed = -mean_eps / (1 - alpha_bar[t]).sqrt()
+    average = r"\mathbb{E}[\boldsymbol\epsilon \mid \mathbf{x}_t]"
+    printed = claim.printed({average: mean_eps}, **TABLES, t=t)
     claim.equal(SCORE, printed)
 
     def best_network(x_t, t):
@@ -72,7 +74,7 @@ def test_the_mean_of_the_noise_is_the_score_up_to_a_factor(claim):
         claim.equal(score(denoiser, X_T[:, None], t)[:, 0], printed)
 
 
-@pytest.mark.equation("eq-score-matching")
+@pytest.mark.equation("eq-score-matching", latex="396e89bc")
 def test_two_objectives_differ_by_a_constant(claim):
     """Normal data, and a score that is off: all averages are of polynomials, and exact."""
     mean, variance, at = number(0.3), number(0.25), 12
@@ -86,29 +88,33 @@ def test_two_objectives_differ_by_a_constant(claim):
     given_x0 = -(x_t - alpha_bar[at].sqrt() * x0[:, None]) / (1 - alpha_bar[at])
     spread = alpha_bar[at] * variance + 1 - alpha_bar[at]
     true = -(x_t - alpha_bar[at].sqrt() * mean) / spread
-    constant = average(given_x0**2) - average(true**2)
     for guess in (0.4 - 0.7 * x_t, 0.1 * x_t**3 - x_t, torch.zeros_like(x_t)):
-        printed = average((guess - true) ** 2) + constant
+        averages = {
+            r"\mathbb{E}\|\mathbf{s} - \mathbf{g}\|^2": average((guess - true) ** 2),
+            r"\mathbb{E}\|\mathbf{g}_0\|^2": average(given_x0**2),
+            r"\mathbb{E}\|\mathbf{g}\|^2": average(true**2),
+        }
+        printed = claim.printed(averages)
         claim.equal(average((guess - given_x0) ** 2), printed)
 
 
-@pytest.mark.equation("eq-score-loss")
+@pytest.mark.equation("eq-score-loss", latex="a8a8f02a")
 def test_error_of_the_score_is_the_error_of_the_noise_with_a_weight(claim):
     x0, eps, eps_hat = (torch.linspace(a, b, 40).double() for a, b in ((-1, 1), (2, -1), (0, 1)))
     x_t = (alpha_bar[t].sqrt() * x0 + (1 - alpha_bar[t]).sqrt() * eps).requires_grad_()
     log_density = log_normal(x_t, alpha_bar[t].sqrt() * x0, 1 - alpha_bar[t])
     (given_x0,) = torch.autograd.grad(log_density.sum(), x_t)
     guess = -eps_hat / (1 - alpha_bar[t]).sqrt()
-    printed = (eps - eps_hat) ** 2 / (1 - alpha_bar[t])
-    claim.equal((guess - given_x0) ** 2, printed)
+    printed = claim.printed(**TABLES, t=t, eps=eps[:, None], eps_hat=eps_hat[:, None])
+    claim.equal(claim.printed(side=0, s=guess[:, None], g0=given_x0[:, None]), printed)
 
 
-@pytest.mark.equation("eq-langevin-variance", code=[langevin_step])
+@pytest.mark.equation("eq-langevin-variance", latex="1110ff0f", code=[langevin_step])
 def test_stationary_variance_of_unadjusted_langevin(claim):
     """One step from a normal of this variance leads to the same variance again."""
     mean, v = number(0.4), number(0.09)
     for h in (0.005, 0.05, 0.15):
-        printed = v / (1 - h / (2 * v))
+        printed = claim.printed(v=v, h=h)
         x, weight_x = nodes_of_normal(mean, printed, 20)
         z, weight_z = nodes_of_normal(number(0.0), number(1.0), 20)
         after = langevin_step(x[:, None], -(x[:, None] - mean) / v, h, z)
@@ -117,7 +123,7 @@ def test_stationary_variance_of_unadjusted_langevin(claim):
         claim.equal(after, by_hand)
 
 
-@pytest.mark.equation("eq-detailed-balance", code=[acceptance_probability])
+@pytest.mark.equation("eq-detailed-balance", latex="3a753ba4", code=[acceptance_probability])
 def test_the_adjusted_chain_moves_as_often_forth_as_back(claim):
     h = 0.03
     x, y = (v.flatten()[:, None] for v in torch.meshgrid(X_T, X_T + 0.05, indexing="ij"))
@@ -137,13 +143,23 @@ def test_the_adjusted_chain_moves_as_often_forth_as_back(claim):
     # Only pairs between which a move has a probability that can be told from 0.
     seen = torch.minimum(log_p(x) + q(y, x).log(), log_p(y) + q(x, y).log()) > -30
     x, y = x[seen], y[seen]
-    printed = log_p(y).exp() * q(x, y) * a(y, x)
-    claim.equal(log_p(x).exp() * q(y, x) * a(x, y), printed)
+    forth = {
+        r"p(\mathbf{x})": log_p(x).exp(),
+        r"q(\mathbf{y} \mid \mathbf{x})": q(y, x),
+        r"a(\mathbf{x} \to \mathbf{y})": a(x, y),
+    }
+    back = {
+        r"p(\mathbf{y})": log_p(y).exp(),
+        r"q(\mathbf{x} \mid \mathbf{y})": q(x, y),
+        r"a(\mathbf{y} \to \mathbf{x})": a(y, x),
+    }
+    printed = claim.printed(back)
+    claim.equal(claim.printed(forth, side=0), printed)
     ratio = log_p(y).exp() * q(x, y) / (log_p(x).exp() * q(y, x))
     claim.equal(a(x, y), ratio.clamp(max=1))
 
 
-@pytest.mark.equation("eq-flow")
+@pytest.mark.equation("eq-flow", latex="5178a762")
 def test_the_flow_carries_each_marginal_into_the_next(claim):
     """Normal data: points at a fixed number of standard deviations move with this velocity."""
     mean, variance = number(0.3), number(0.25)
@@ -160,11 +176,11 @@ def test_the_flow_carries_each_marginal_into_the_next(claim):
     share = torch.exp(-2 * u.detach())
     x = at(u.detach())
     true = -(x - share.sqrt() * mean) / (share * variance + 1 - share)
-    printed = -(x + true)
+    printed = claim.printed({r"\nabla \ln q(\mathbf{x})": true}, x=x)
     claim.equal(moved, printed)
 
 
-@pytest.mark.equation("eq-flow-density")
+@pytest.mark.equation("eq-flow-density", latex="ba9c8ecd")
 def test_log_density_along_the_flow(claim):
     """The toy: the change of ln q in time, and on the way that the flow takes."""
     x = torch.linspace(-1.2, 1.3, 40).double().requires_grad_()
@@ -179,5 +195,5 @@ def test_log_density_along_the_flow(claim):
     by_x, by_u = torch.autograd.grad(log_q(x, u).sum(), (x, u), create_graph=True)
     (divergence,) = torch.autograd.grad(by_x.sum(), x)
     velocity = -(x + by_x)
-    printed = 1 + divergence
+    printed = claim.printed({r"\Delta \ln q(\mathbf{x})": divergence}, D=1)
     claim.equal((by_u + by_x * velocity).detach(), printed)

@@ -1,11 +1,9 @@
-"""Chapters 7 and 8: the loss and the averaged weights; the variance of a reverse step."""
-
-import math
+"""Chapters 5, 7 and 8: the loss and the averaged weights; the variance of a reverse step."""
 
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
-from toys import log_normal, nodes_of_normal, number
+from toys import log_normal, nodes_of_normal, number, tables
 
 from ddpm_tutorial import (
     DDPM,
@@ -25,7 +23,7 @@ from ddpm_tutorial import (
 
 SCHEDULE = NoiseSchedule.cosine(40)
 alpha, beta, alpha_bar = SCHEDULE.alpha, SCHEDULE.beta, SCHEDULE.alpha_bar
-SNR = SCHEDULE.snr
+TABLES = tables(SCHEDULE)
 t = torch.arange(2, 41)
 MEAN, VARIANCE = number(0.3), number(0.25)  # of normal data
 
@@ -37,6 +35,11 @@ def normal_data(t, count=20):
     pairs = torch.cartesian_prod(x0, eps)
     weights = torch.cartesian_prod(of_x0, of_eps).prod(1)
     return pairs[:, :1], pairs[:, 1:], weights, torch.full((len(pairs),), t)
+
+
+def by_step(values):
+    """Values for t = 2..T as a table with an index t."""
+    return torch.cat([torch.full((2,), torch.nan).double(), values])
 
 
 class Line(torch.nn.Module):
@@ -73,7 +76,7 @@ def average_term(model, step):
     return weights @ terms[:, 0]
 
 
-@pytest.mark.equation("eq-gradient-views", code=[eps_from_x0, v_from_x0_and_eps])
+@pytest.mark.equation("eq-gradient-views", latex="902d43ea", code=[eps_from_x0, v_from_x0_and_eps])
 def test_one_gradient_seen_three_ways(claim):
     """The network gives v; its slope is what is trained, by the error of each view."""
     x0 = torch.linspace(-0.9, 0.8, 39).double()
@@ -95,11 +98,18 @@ def test_one_gradient_seen_three_ways(claim):
     of_v = gradients(lambda v_hat: (v - v_hat) ** 2)
     of_eps = gradients(lambda v_hat: (eps - eps_from_x0(SCHEDULE, x_t, t, x0_hat(v_hat))) ** 2)
     of_x0 = gradients(lambda v_hat: (x0 - x0_hat(v_hat)) ** 2)
-    printed = torch.stack([of_eps / alpha_bar[t], of_x0 / (1 - alpha_bar[t])])
+    of_noise = r"\nabla_\theta \|\boldsymbol\epsilon - \hat{\boldsymbol\epsilon}\|^2"
+    of_data = r"\nabla_\theta \|\mathbf{x}_0 - \hat{\mathbf{x}}_0\|^2"
+    printed = torch.stack(
+        [
+            claim.printed({of_noise: of_eps}, side=1, **TABLES, t=t),
+            claim.printed({of_data: of_x0}, side=2, **TABLES, t=t),
+        ]
+    )
     claim.equal(of_v, printed)
 
 
-@pytest.mark.equation("eq-simple-sum")
+@pytest.mark.equation("eq-simple-sum", latex="862c4e99")
 def test_the_simple_loss_is_a_weighted_sum_of_the_terms_of_the_bound(claim):
     """The left side is the loss of the model itself, the terms are divergences."""
     model = line_model()
@@ -110,24 +120,26 @@ def test_the_simple_loss_is_a_weighted_sum_of_the_terms_of_the_bound(claim):
             losses.append(weights @ model(x0, at, eps).simple)
         E_1 = squared_error(model, 1)
         D = torch.stack([average_term(model, step) for step in range(2, 41)])
-        T = number(40)
-        w = (SNR[t - 1] / SNR[t] - 1) / 2
-        printed = (E_1 + (D / w).sum()) / T
+        w = (SCHEDULE.snr[t - 1] / SCHEDULE.snr[t] - 1) / 2
+        printed = claim.printed(E_1=E_1, D=by_step(D), w=by_step(w), T=40)
         claim.equal(torch.stack(losses).mean(), printed)
 
 
-@pytest.mark.equation("eq-loss-in-bits", code=[p_reverse, to_bits_per_dim])
+@pytest.mark.equation("eq-loss-in-bits", latex="e6c6d365", code=[p_reverse, to_bits_per_dim])
 def test_the_denoising_terms_in_bits(claim):
     """Against the package's terms of the bound, as divergences."""
     model = line_model()
     with torch.no_grad():
         E = torch.stack([squared_error(model, step) for step in range(2, 41)])
-        printed = ((SNR[t - 1] / SNR[t] - 1) * E).sum() / (2 * math.log(2))
+        printed = claim.printed(**TABLES, E=by_step(E), T=40)
         D = torch.stack([average_term(model, step) for step in range(2, 41)])
         claim.equal(to_bits_per_dim(D.sum(), 1), printed)
+        claim.equal(claim.printed(side=0, D=by_step(D), T=40), printed)
 
 
-@pytest.mark.equation("eq-loss-floor", code=[GaussianMixture.__call__, eps_from_x0])
+@pytest.mark.equation(
+    "eq-loss-floor", latex="f810f7d6", code=[GaussianMixture.__call__, eps_from_x0]
+)
 def test_the_loss_of_the_best_network(claim):
     """The best guess of normal data, by the package, and its error by quadrature."""
     best = GaussianMixture(SCHEDULE, [1.0], [float(MEAN)], [float(VARIANCE)])
@@ -137,8 +149,7 @@ def test_the_loss_of_the_best_network(claim):
         x_t = q_sample(SCHEDULE, x0, at, eps)
         eps_hat = best(x_t, at).eps_hat
         floor.append(weights @ (eps - eps_hat)[:, 0] ** 2)
-    V = VARIANCE
-    printed = alpha_bar[t] * V / (alpha_bar[t] * V + 1 - alpha_bar[t])
+    printed = claim.printed(**TABLES, t=t, V=VARIANCE)
     claim.equal(torch.stack(floor), printed)
 
 
@@ -162,47 +173,45 @@ def path_of_weights(n):
     return torch.randn(n + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-@pytest.mark.equation("eq-ema-weights", code=[update_ema])
+@pytest.mark.equation("eq-ema-weights", latex="58f9bedb", code=[update_ema])
 def test_the_average_is_a_weighted_sum_of_all_weights_so_far(claim):
     """Far from the start, where the decay is constant."""
     n, d = 25, number(0.9)
     theta = path_of_weights(n)
-    i = torch.arange(1, n + 1)
-    printed = d**n * theta[0] + (1 - d) * (d ** (n - i) * theta[i]).sum()
+    printed = claim.printed(d=d, n=n, theta=theta)
     claim.equal(averaged(theta, float(d), first_step=10_000), printed)
 
 
-@pytest.mark.equation("eq-ema-age")
+@pytest.mark.equation("eq-ema-age", latex="52e3ec98")
 def test_how_far_back_the_average_looks(claim):
     """Mean age of the weights in it; 2,000 steps leave nothing out at this decay."""
     d = number(0.97)
     age = torch.arange(2000).double()
     share = (1 - d) * torch.exp(age * d.log())
-    printed = d / (1 - d)
+    printed = claim.printed(d=d)
     claim.equal((share * age).sum(), printed)
 
 
-@pytest.mark.equation("eq-ema-noise")
+@pytest.mark.equation("eq-ema-noise", latex="45cffed6")
 def test_how_much_jitter_is_left(claim):
     """Variance of an average of independent jitter, from the shares."""
     d, variance = number(0.97), number(0.4)
     share = (1 - d) * torch.exp(torch.arange(2000) * d.log())
-    printed = (1 - d) / (1 + d) * variance
+    printed = torch.stack([claim.printed(side=k, d=d, sigma=variance.sqrt()) for k in (1, 2)])
     claim.equal((share * share * variance).sum(), printed)
 
 
-@pytest.mark.equation("eq-ema-warm", code=[update_ema])
+@pytest.mark.equation("eq-ema-warm", latex="f2fd0845", code=[update_ema])
 def test_the_warm_start_forgets_the_initial_weights(claim):
     """Their share in the average: what is left of a 1 when all later weights are 0."""
-    shares, printed = [], []
-    for n in (1, 2, 5, 20, 60):
+    steps, shares = (1, 2, 5, 20, 60), []
+    for n in steps:
         path = torch.zeros(n + 1).double()
         path[0] = 1
         shares.append(averaged(path, 0.999, first_step=0))
-    n = torch.tensor([1, 2, 5, 20, 60]).double()
-    factorial = torch.special.gammaln
-    printed = torch.exp(factorial(number(10)) + factorial(n + 1) - factorial(n + 10))
+    printed = torch.stack([claim.printed(n=n) for n in steps])
     claim.equal(torch.stack(shares), printed)
+    claim.equal(torch.stack([claim.printed(side=0, n=n) for n in steps]), printed)
 
 
 # Chapter 8.
@@ -211,20 +220,22 @@ X_T = torch.linspace(-1.7, 1.4, 39).double()
 EPS_HAT = torch.linspace(1.3, -0.9, 39).double()
 
 
-@pytest.mark.equation("eq-reverse-mean", code=[x0_from_eps])
+@pytest.mark.equation("eq-reverse-mean", latex="93d4d5ca", code=[x0_from_eps])
 def test_the_mean_of_algorithm_2_is_that_of_the_posterior_at_the_guess(claim):
     x0_hat = x0_from_eps(SCHEDULE, X_T, t, EPS_HAT)
-    printed = (X_T - (1 - alpha[t]) / (1 - alpha_bar[t]).sqrt() * EPS_HAT) / alpha[t].sqrt()
+    printed = claim.printed(**TABLES, t=t, x_t=X_T, eps_hat=EPS_HAT)
     claim.equal(q_posterior(SCHEDULE, x0_hat, X_T, t)[0], printed)
 
 
-@pytest.mark.equation("eq-last-step", code=[posterior_variance])
+@pytest.mark.equation("eq-last-step", latex="e815a4eb", code=[posterior_variance])
 def test_the_last_step_ends_at_the_guess(claim):
     """From any t straight to 0."""
-    x0_hat = x0_from_eps(SCHEDULE, X_T, t, EPS_HAT)
-    mean, variance = q_posterior(SCHEDULE, x0_hat, X_T, t, torch.zeros_like(t))
-    printed = (X_T - (1 - alpha_bar[t]).sqrt() * EPS_HAT) / alpha_bar[t].sqrt()
+    x0_hat = torch.linspace(0.7, -0.4, 39).double()
+    x_t = q_sample(SCHEDULE, x0_hat, t, EPS_HAT)
+    mean, variance = q_posterior(SCHEDULE, x0_hat, x_t, t, torch.zeros_like(t))
+    printed = claim.printed(side=1, **TABLES, t=t, x_t=x_t, eps_hat=EPS_HAT)
     claim.equal(mean, printed)
+    claim.equal(claim.printed(x0_hat=x0_hat), printed)
     claim.equal(1 + variance, torch.ones(39).double())
 
 
@@ -244,7 +255,7 @@ def reverse_step_on_grid(x_t, step):
     return (forward + log_q_of_two_humps(GRID, step - 1)).softmax(1)
 
 
-@pytest.mark.equation("eq-reverse-variance", code=[posterior_variance])
+@pytest.mark.equation("eq-reverse-variance", latex="420f8be1", code=[posterior_variance])
 def test_variance_of_the_true_reverse_step(claim):
     """Data with two humps: by brute force on a fine grid, which is exact to rounding here."""
     mixture = GaussianMixture(SCHEDULE, *TWO_HUMPS.values())
@@ -256,10 +267,7 @@ def test_variance_of_the_true_reverse_step(claim):
         mean = (share * GRID).sum()
         found.append((share * (GRID - mean) ** 2).sum())
     x0_variance = mixture._x0_moments(x_t[:, None], t)[1][:, 0]
-    printed = (
-        posterior_variance(SCHEDULE, t)
-        + alpha_bar[t - 1] * beta[t] ** 2 / (1 - alpha_bar[t]) ** 2 * x0_variance
-    )
+    printed = claim.printed({r"\mathrm{Var}(x_0 \mid \mathbf{x}_t)": x0_variance}, **TABLES, t=t)
     claim.equal(torch.stack(found), printed)
 
 
@@ -269,14 +277,10 @@ def variance_of_normal_data(V):
     return below - alpha[t] * below**2 / above
 
 
-@pytest.mark.equation("eq-reverse-variance-normal", code=[posterior_variance])
+@pytest.mark.equation("eq-reverse-variance-normal", latex="11fbc7a5", code=[posterior_variance])
 def test_variance_of_the_reverse_step_of_normal_data(claim):
     for V in (number(0.0), number(0.25), number(1.0), number(4.0)):
-        printed = (
-            beta[t]
-            * (alpha_bar[t - 1] * V + 1 - alpha_bar[t - 1])
-            / (alpha_bar[t] * V + 1 - alpha_bar[t])
-        )
+        printed = claim.printed(**TABLES, t=t, V=V)
         claim.equal(variance_of_normal_data(V), printed)
     claim.equal(variance_of_normal_data(number(0.0)), posterior_variance(SCHEDULE, t))
     claim.equal(variance_of_normal_data(number(1.0)), beta[t])
@@ -297,25 +301,28 @@ def entropy_of_reverse_step(step):
     return 3 * width * (log_q_of_two_humps(x_t, step).exp() * entropy).sum()
 
 
-@pytest.mark.equation("eq-entropy-turned")
+@pytest.mark.equation("eq-entropy-turned", latex="cf0f620e")
 def test_entropy_of_the_reverse_step(claim):
     for step in (5, 20, 32):
         before, after = entropy_of_two_humps(step - 1), entropy_of_two_humps(step)
-        printed = torch.log(2 * math.pi * math.e * beta[step]) / 2 - (after - before)
+        entropies = {"H(x_t)": after, "H(x_{t-1})": before}
+        printed = claim.printed(entropies, **TABLES, t=step)
         claim.equal(entropy_of_reverse_step(step), printed)
 
 
-@pytest.mark.equation("eq-entropy-bounds")
+@pytest.mark.equation("eq-entropy-bounds", latex="c2b4ba27")
 def test_the_two_variances_bound_the_entropy(claim):
     t = torch.tensor([5, 20, 32])
     entropy = torch.stack([entropy_of_reverse_step(step) for step in t.tolist()])
-    variances = torch.stack([posterior_variance(SCHEDULE, t), beta[t]])
-    printed = torch.log(2 * math.pi * math.e * variances) / 2
+    printed = torch.stack([claim.printed(side=side, **TABLES, t=t) for side in (0, 2)])
     claim.at_least(entropy, printed[0])
     claim.at_least(printed[1], entropy)
+    # Both are reached, and so no closer bounds hold: by data that are one point, or N(0, 1).
+    reached = torch.stack([variance_of_normal_data(number(V))[t - 2] for V in (0.0, 1.0)])
+    claim.equal(torch.log(2 * torch.pi * torch.e * reached) / 2, printed)
 
 
-@pytest.mark.equation("eq-best-variance", code=[posterior_variance])
+@pytest.mark.equation("eq-best-variance", latex="6d5d95aa", code=[posterior_variance])
 def test_the_variance_that_costs_least(claim):
     """A guess that is off: the cost as a function of the variance has slope 0 there."""
     model, best, E = line_model(), [], []
@@ -334,9 +341,7 @@ def test_the_variance_that_costs_least(claim):
 
         best.append(lowest(cost))
         E.append(weights @ (x0 - x0_hat)[:, 0] ** 2)
-    printed = posterior_variance(SCHEDULE, t) + (
-        alpha_bar[t - 1] * beta[t] ** 2 / (1 - alpha_bar[t]) ** 2 * torch.stack(E)
-    )
+    printed = claim.printed({r"\mathbb{E} (x_0 - \hat x_0)^2": torch.stack(E)}, **TABLES, t=t)
     claim.equal(torch.stack(best), printed)
 
 

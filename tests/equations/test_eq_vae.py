@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import integrate
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
-from toys import DATA, Step, learned_chain, log_normal, nodes_of_normal, number
+from toys import AVERAGE, DATA, Step, kl, learned_chain, log_normal, nodes_of_normal, number
 
 from ddpm_tutorial import (
     GaussianMixture,
@@ -41,19 +41,19 @@ def true_posterior():
     return variance * DECODER.slope * (DATA - DECODER.shift) / DECODER.variance, number(variance)
 
 
-@pytest.mark.equation("eq-remove-noise", code=[x0_from_eps])
+@pytest.mark.equation("eq-remove-noise", latex="e0b35674", code=[x0_from_eps])
 def test_taking_the_noise_away_gives_the_data_back(claim):
     schedule = NoiseSchedule.cosine(50)
     t = torch.arange(1, 50)
     x0 = torch.linspace(-0.9, 0.8, 49).double()
     eps = torch.linspace(2.1, -1.3, 49).double()
     x_t, alpha_bar = q_sample(schedule, x0, t, eps), schedule.alpha_bar
-    printed = (x_t - (1 - alpha_bar[t]).sqrt() * eps) / alpha_bar[t].sqrt()
+    printed = claim.printed(alpha_bar=alpha_bar, t=t, x_t=x_t, eps=eps)
     claim.equal(x0, printed)
     claim.equal(x0_from_eps(schedule, x_t, t, eps), printed)
 
 
-@pytest.mark.equation("eq-best-guess", code=[GaussianMixture.__call__])
+@pytest.mark.equation("eq-best-guess", latex="1b563f9d", code=[GaussianMixture.__call__])
 def test_no_guess_beats_the_mean_of_what_it_could_be(claim):
     """The error of a guess g at one x_t, against that of the mean: E (x_0 - g)^2 by quadrature."""
     model = GaussianMixture(NoiseSchedule.cosine(20), [0.3, 0.7], [-0.6, 0.5], [0.04, 0.02])
@@ -73,99 +73,111 @@ def test_no_guess_beats_the_mean_of_what_it_could_be(claim):
     for guess in (-0.4, 0.1, 0.9):
         error = average(lambda x0: (x0 - guess) ** 2) / total  # noqa: B023 (used at once)
         spread = average(lambda x0: (x0 - mean.item()) ** 2) / total
-        printed = spread + (guess - mean) ** 2
+        printed = claim.printed({r"\mathrm{Var}(x_0 \mid \mathbf{x}_t)": spread}, g=guess, m=mean)
         claim.equal(error, printed)
 
 
-@pytest.mark.equation("eq-jensen")
+@pytest.mark.equation("eq-jensen", latex="5891bdc7")
 def test_the_bound_lies_below_and_meets_the_evidence_at_the_posterior(claim):
     def bound(mean, variance):
         z, weights = nodes_of_normal(mean, variance)
-        printed = weights @ (log_joint(z) - log_normal(z, mean, variance))
+        densities = {
+            r"\mathbb{E}_q": 1,
+            r"p_\theta(\mathbf{x} \mid \mathbf{z})": DECODER.log_prob(DATA, z).exp(),
+            r"p(\mathbf{z})": log_normal(z, number(0.0), number(1.0)).exp(),
+            r"q_\phi(\mathbf{z} \mid \mathbf{x})": log_normal(z, mean, variance).exp(),
+        }
+        printed = weights @ claim.printed(densities, side=1)
         return printed
 
     claim.at_least(log_evidence(), bound(MU, VARIANCE))
     claim.equal(log_evidence(), bound(*true_posterior()))
 
 
-@pytest.mark.equation("eq-vae-gap", code=[kl_normal])
+@pytest.mark.equation("eq-vae-gap", latex="2719c257", code=[kl_normal])
 def test_the_gap_is_the_divergence_from_the_posterior(claim):
     z, weights = nodes_of_normal(MU, VARIANCE)
     bound = weights @ (log_joint(z) - log_normal(z, MU, VARIANCE))
     mean, variance = true_posterior()
     gap = kl_normal(MU, VARIANCE.log(), mean, variance.log())
-    printed = bound + gap
+    divergence = (
+        r"\mathrm{KL}(q_\phi(\mathbf{z} \mid \mathbf{x})\|p_\theta(\mathbf{z} \mid \mathbf{x}))"
+    )
+    printed = claim.printed({divergence: gap}, ELBO=bound)
     claim.equal(log_evidence(), printed)
 
 
-@pytest.mark.equation("eq-vae-terms", code=[kl_normal])
+@pytest.mark.equation("eq-vae-terms", latex="e193364d", code=[kl_normal])
 def test_the_bound_is_reconstruction_less_divergence(claim):
     z, weights = nodes_of_normal(MU, VARIANCE)
     bound = weights @ (log_joint(z) - log_normal(z, MU, VARIANCE))
     reconstruction = weights @ DECODER.log_prob(DATA, z)
-    printed = reconstruction - kl_normal(MU, VARIANCE.log(), number(0.0), number(0.0))
+    cost = kl_normal(MU, VARIANCE.log(), number(0.0), number(0.0))
+    terms = {
+        r"\mathbb{E}_q[\ln p_\theta(\mathbf{x} \mid \mathbf{z})]": reconstruction,
+        kl(r"q_\phi(\mathbf{z} \mid \mathbf{x})", r"p(\mathbf{z})"): cost,
+    }
+    printed = claim.printed(terms)
     claim.equal(bound, printed)
 
 
-@pytest.mark.equation("eq-reparameterise")
+@pytest.mark.equation("eq-reparameterise", latex="b29cf965")
 def test_the_gradient_goes_through_the_noise(claim):
     """E sin z = exp(-sigma^2 / 2) sin mu, whose gradients are known."""
     mu, sigma = number(0.6), number(0.8)
     eps = torch.randn(400_000, generator=torch.Generator().manual_seed(0)).double()
     z = mu + sigma * eps
     slope = torch.cos(z)
-    printed = torch.stack([slope, slope * eps], dim=1)
+    pieces = {r"\mathbb{E}": 1, r"f'(\mu + \sigma\epsilon)": slope}
+    printed = torch.stack([claim.printed(pieces, clause=c, eps=eps) for c in (0, 1)], dim=1)
     shrink = torch.exp(-(sigma**2) / 2)
     expected = torch.stack([shrink * torch.cos(mu), -sigma * shrink * torch.sin(mu)])
     claim.mean(printed, expected)
 
 
-@pytest.mark.equation("eq-kl-normal", code=[kl_normal])
+@pytest.mark.equation("eq-kl-normal", latex="62d93a65", code=[kl_normal])
 def test_divergence_of_two_normals(claim):
-    printed = (
-        torch.log(SIGMA_2 / SIGMA_1)
-        + (SIGMA_1**2 + (MEAN_1 - MEAN_2) ** 2) / (2 * SIGMA_2**2)
-        - number(0.5)
-    )
+    printed = claim.printed(mu_1=MEAN_1, mu_2=MEAN_2, sigma_1=SIGMA_1, sigma_2=SIGMA_2)
     oracle = kl_divergence(Normal(MEAN_1, SIGMA_1), Normal(MEAN_2, SIGMA_2))
     claim.equal(oracle, printed)
     claim.equal(kl_normal(MEAN_1, 2 * SIGMA_1.log(), MEAN_2, 2 * SIGMA_2.log()), printed)
 
 
-@pytest.mark.equation("eq-kl-standard", code=[kl_normal])
+@pytest.mark.equation("eq-kl-standard", latex="57d307dd", code=[kl_normal])
 def test_divergence_from_the_standard_normal(claim):
-    printed = (MEAN_1**2 + SIGMA_1**2 - 1 - torch.log(SIGMA_1**2)) / 2
+    printed = claim.printed(mu=MEAN_1, sigma=SIGMA_1)
     oracle = kl_divergence(Normal(MEAN_1, SIGMA_1), Normal(number(0.0), number(1.0)))
     claim.equal(oracle, printed)
     claim.equal(kl_normal(MEAN_1, 2 * SIGMA_1.log(), number(0.0), number(0.0)), printed)
 
 
-@pytest.mark.equation("eq-decoder-sums")
+@pytest.mark.equation("eq-decoder-sums", latex="e3bb7432")
 def test_the_256_probabilities_sum_to_one(claim):
-    levels = torch.arange(256).double() / 127.5 - 1
+    levels = claim.printed(clause=1, k=torch.arange(256).double())
     mean = torch.tensor([-1.02, -0.3, 0.7]).double()[:, None]
     sigma = torch.tensor([0.004, 0.05, 1.3]).double()[:, None]
     lower, upper = levels - 1 / 255, levels + 1 / 255
     lower[0], upper[255] = -math.inf, math.inf
     normal = Normal(mean, sigma)
-    printed = normal.cdf(upper) - normal.cdf(lower)
-    claim.equal(number(1.0), printed.sum(1))
+    P = normal.cdf(upper) - normal.cdf(lower)
+    printed = claim.printed({"P(x_k)": lambda k: P[:, k]}, side=0)
+    claim.equal(claim.printed(side=1), printed)
     with torch.no_grad():
         ours = discretized_normal_log_prob(levels, mean, 2 * sigma.log()).exp()
-    large = printed > 1e-6  # further out the difference above has lost its digits; ours has not
-    claim.equal(ours[large], printed[large])
+    large = P > 1e-6  # further out the difference above has lost its digits; ours has not
+    claim.equal(ours[large], P[large])
 
 
-@pytest.mark.equation("eq-uniform-bits", code=[to_bits_per_dim])
+@pytest.mark.equation("eq-uniform-bits", latex="fae82641", code=[to_bits_per_dim])
 def test_a_guess_that_knows_nothing_costs_eight_bits(claim):
     D = 784
     nats = D * torch.log(number(256.0))  # -ln p(x) of 784 pixels, each of 256 levels alike
-    printed = nats / (D * math.log(2))
-    claim.equal(number(8.0), printed)
+    printed = claim.printed(side=0, D=D)
+    claim.equal(claim.printed(side=1), printed)
     claim.equal(to_bits_per_dim(nats, D), printed)
 
 
-@pytest.mark.equation("eq-chain-bound")
+@pytest.mark.equation("eq-chain-bound", latex="89e2666c")
 def test_bound_of_a_chain_in_terms_of_its_layers(claim):
     chain = learned_chain()
     T, path = chain.T, chain.paths(DATA)
@@ -176,28 +188,39 @@ def test_bound_of_a_chain_in_terms_of_its_layers(claim):
         Normal(q[T].slope * x[T - 1] + q[T].shift, math.sqrt(q[T].variance)),
         Normal(number(0.0), number(1.0)),
     )
-    printed = (
-        p[1].log_prob(x[0], x[1])
-        + sum(
-            p[t].log_prob(x[t - 1], x[t]) - q[t - 1].log_prob(x[t - 1], x[t - 2])
-            for t in range(2, T + 1)
-        )
-        - top
-    ).mean()
+    terms = AVERAGE | {
+        r"\ln p_\theta(\mathbf{x} \mid \mathbf{z}_1)": p[1].log_prob(x[0], x[1]),
+        r"\ln p_\theta(\mathbf{z}_{t-1} \mid \mathbf{z}_t)": lambda t: p[t].log_prob(
+            x[t - 1], x[t]
+        ),
+        r"\ln q_\phi(\mathbf{z}_{t-1} \mid \mathbf{z}_{t-2})": (
+            lambda t: q[t - 1].log_prob(x[t - 1], x[t - 2])
+        ),
+        kl(r"q_\phi(\mathbf{z}_T \mid \mathbf{z}_{T-1})", r"p(\mathbf{z}_T)"): top,
+    }
+    printed = claim.printed(terms, T=T).mean()
     claim.equal(bound, printed)
 
 
-@pytest.mark.equation("eq-chain-gap")
+@pytest.mark.equation("eq-chain-gap", latex="a6577268")
 def test_gap_of_a_chain_is_the_divergence_of_its_paths(claim):
     chain = learned_chain()
     path = chain.paths(DATA)
-    bound = (chain.log_p(path) - chain.log_q(path)).mean()
     gap = kl_divergence(chain.encoder(DATA), chain.true_posterior(DATA))
-    printed = bound + gap
+    q, p = (
+        r"q_\phi(\mathbf{z}_{1:T} \mid \mathbf{x})",
+        r"p_\theta(\mathbf{z}_{1:T} \mid \mathbf{x})",
+    )
+    terms = AVERAGE | {
+        kl(q, p): gap,
+        r"p_\theta(\mathbf{x}, \mathbf{z}_{1:T})": chain.log_p(path).exp(),
+        q: chain.log_q(path).exp(),
+    }
+    printed = claim.printed(terms).mean()
     claim.equal(chain.log_marginal(DATA), printed)
 
 
-@pytest.mark.equation("eq-chain-markov")
+@pytest.mark.equation("eq-chain-markov", latex="6511b949")
 def test_the_true_posterior_is_a_chain_as_well(claim):
     """Given z_1, nothing more is learned about z_2 from the data: q may be a chain upwards."""
     joint = learned_chain().joint()
@@ -219,7 +242,7 @@ def test_the_true_posterior_is_a_chain_as_well(claim):
         claim.equal(torch.stack(with_data), torch.stack(printed))
 
 
-@pytest.mark.equation("eq-kl-chain-rule")
+@pytest.mark.equation("eq-kl-chain-rule", latex="2e577984")
 def test_divergence_of_paths_is_the_sum_of_the_layers(claim):
     chain = learned_chain()
     posterior = chain.true_posterior(DATA)
@@ -239,7 +262,11 @@ def test_divergence_of_paths_is_the_sum_of_the_layers(claim):
         ours = Normal(step.slope * x[t - 1] + step.shift, math.sqrt(step.variance))
         return kl_divergence(ours, true).mean()
 
-    printed = sum(layer(t) for t in range(1, chain.T + 1))
+    divergence = kl(
+        r"q_\phi(\mathbf{z}_t \mid \mathbf{z}_{t-1})",
+        r"p_\theta(\mathbf{z}_t \mid \mathbf{z}_{t-1})",
+    )
+    printed = claim.printed(AVERAGE | {divergence: layer}, T=chain.T)
     claim.equal(whole, printed)
 
 

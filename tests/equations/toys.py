@@ -23,6 +23,28 @@ def log_normal(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     return normal_log_prob(x, mean, torch.as_tensor(variance, dtype=torch.float64).log())
 
 
+# An average is linear: `claim.printed` may leave it out, and the check averages what comes of it.
+AVERAGE = {r"\mathbb{E}_q": 1}
+
+
+def kl(q: str, p: str) -> str:
+    """A divergence in LaTeX."""
+    return rf"\mathrm{{KL}}({q}\|{p})"
+
+
+def tables(schedule: NoiseSchedule) -> dict[str, Tensor]:
+    """What the book names with an index t, for `claim.printed`."""
+    before, measured = 1 / (1 - schedule.alpha_bar[:-1]), schedule.alpha[1:] / schedule.beta[1:]
+    return {
+        "alpha": schedule.alpha,
+        "beta": schedule.beta,
+        "alpha_bar": schedule.alpha_bar,
+        "SNR": schedule.snr,
+        # The variance of the posterior: precisions add.
+        "beta_tilde": torch.cat([torch.full((1,), torch.nan).double(), 1 / (before + measured)]),
+    }
+
+
 def nodes_of_normal(mean: Tensor, variance: Tensor, count: int = 60) -> tuple[Tensor, Tensor]:
     """Points and weights whose weighted sum is an average over N(mean, variance)."""
     points, weights = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(count))
