@@ -8,7 +8,17 @@ import math
 import pytest
 import torch
 from torch.distributions import kl_divergence
-from toys import AVERAGE, DATA, SCHEDULE, diffusion_chain, kl, log_normal, number
+from toys import (
+    AVERAGE,
+    DATA,
+    SCHEDULE,
+    diffusion_chain,
+    kl,
+    log_normal,
+    nodes_of_normal,
+    number,
+    tables,
+)
 
 from ddpm_tutorial import (
     GaussianMixture,
@@ -17,6 +27,7 @@ from ddpm_tutorial import (
     kl_normal,
     p_reverse,
     posterior_kl,
+    posterior_variance,
     prior_term,
     q_marginal,
     q_posterior,
@@ -25,6 +36,7 @@ from ddpm_tutorial import (
 
 CHAIN = diffusion_chain()
 T = CHAIN.T
+TABLES = tables(SCHEDULE)
 
 
 def bound():
@@ -197,3 +209,62 @@ def test_gaussian_data_leave_no_gap(claim):
     }
     printed = claim.printed(pieces, side=0, T=SCHEDULE.T).view(3, 2).mean(1)
     claim.equal(claim.printed(x0=x0[::2, 0], m=number(0.3), V=number(0.25)), printed)
+
+
+def gradients_of_both_forms(draw, mean, variance, known, known_variance, of):
+    """By autograd: of -ln N(draw; mean, variance), and of the divergence from what is known."""
+    three = -log_normal(draw, mean, variance)
+    divergence = kl_normal(known, known_variance.log(), mean, variance.log())
+    return [
+        torch.autograd.grad(loss.sum(), of, retain_graph=True)[0] for loss in (three, divergence)
+    ]
+
+
+@pytest.mark.equation("eq-gradient-noise", latex="6d6f3a91", code=[q_posterior, posterior_variance])
+def test_what_a_drawn_state_adds_to_the_variance_of_a_gradient(claim):
+    """Both gradients are linear in the path, so its 2 T points give their variances exactly."""
+    x = CHAIN.paths(DATA).T
+    nothing = number(torch.nan)
+    sigma = torch.stack([nothing, *(number(step.variance).sqrt() for step in CHAIN.p[1:])])
+    beta_tilde = torch.stack([nothing, *posterior_variance(SCHEDULE, torch.arange(1, T + 1))])
+    left, right = [], []
+    for t in range(2, T + 1):
+        at, step = times(t, x[t]), CHAIN.p[t]
+        mean = (step.slope * x[t] + step.shift).requires_grad_()
+        known, spread = q_posterior(SCHEDULE, DATA.expand(len(at)), x[t], at)
+        g_three, g_kl = gradients_of_both_forms(
+            x[t - 1], mean, number(step.variance), known, spread, mean
+        )
+        claim.equal(g_three.mean(), g_kl.mean())
+        variance = {r"\mathrm{Var}(g_\text{KL})": g_kl.var(correction=0)}
+        printed = claim.printed(variance, beta_tilde=beta_tilde, sigma=sigma, t=t)
+        left.append(g_three.var(correction=0))
+        right.append(printed)
+    claim.equal(torch.stack(left), torch.stack(right))
+
+
+@pytest.mark.equation("eq-gradient-gain", latex="87fa009e", code=[q_posterior])
+def test_how_much_less_the_gradient_varies_in_the_kl_form(claim):
+    """Normal data and a guess that is off; sums over points stand for all three averages."""
+    data, weights = nodes_of_normal(number(0.3), number(0.25), 4)
+    eps, standard = nodes_of_normal(number(0.0), number(1.0), 4)
+    x0, eps, z = (part.flatten() for part in torch.meshgrid(data, eps, eps, indexing="ij"))
+    weights = (weights[:, None, None] * standard[:, None] * standard).flatten()
+    left, right = [], []
+    for t in range(2, T + 1):
+        at = times(t, x0)
+        x_t = SCHEDULE.alpha_bar[t].sqrt() * x0 + (1 - SCHEDULE.alpha_bar[t]).sqrt() * eps
+        known, spread = q_posterior(SCHEDULE, x0, x_t, at)
+        guess = (0.6 * x_t - 0.1).requires_grad_()
+        mean, _ = q_posterior(SCHEDULE, guess, x_t, at)
+        draw = known + spread.sqrt() * z
+        g_three, g_kl = gradients_of_both_forms(draw, mean, number(0.2), known, spread, guess)
+        squares = {
+            r"\mathbb{E} g_\text{three}^2": weights @ g_three**2,
+            r"\mathbb{E} g_\text{KL}^2": weights @ g_kl**2,
+        }
+        left.append(claim.printed(squares, side=0))
+        error = {r"\mathbb{E} (x_0 - \hat x_0)^2": weights @ (x0 - guess.detach()) ** 2}
+        printed = claim.printed(error, **TABLES, t=t)
+        right.append(printed)
+    claim.equal(torch.stack(left), torch.stack(right))

@@ -1,4 +1,4 @@
-"""Chapters 7 and 8: loss, optimiser and averaged weights; the variance of a reverse step."""
+"""Chapters 5, 7, 8: loss, optimiser and averaged weights; the variance of a reverse step."""
 
 import pytest
 import torch
