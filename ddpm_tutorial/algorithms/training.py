@@ -100,8 +100,11 @@ def train(
             # Algorithm 1; the numbers are its lines. 1: repeat
             index = uniform_integers(0, len(data), batch, generator).to(device)[mine]
             x0 = data[index]  # 2: x_0 ~ q(x_0)
-            steps = stratified_integers if config.stratified else uniform_integers
-            t = steps(1, T + 1, batch, generator).to(device)[mine]  # 3: t ~ Uniform{1..T}
+            if config.stratified:  # 3: t ~ Uniform{1..T}, all of a batch together or each alone
+                t = stratified_integers(1, T + 1, batch, generator)
+            else:
+                t = uniform_integers(1, T + 1, batch, generator)
+            t = t.to(device)[mine]
             eps = standard_normal((batch, *x0.shape[1:]), x0, generator)[mine]  # 4: N(0, I)
             label = None
             if labels is not None:
