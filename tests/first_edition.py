@@ -60,7 +60,7 @@ def turn_back(path: Path) -> None:
     }
     details.pop("data", None)
     for name in ("optimizer", "stratified"):
-        details["settings"].pop(name)
+        details.get("settings", {}).pop(name, None)
     tensors = {
         name.replace("network.widen.", "network.weigh_levels."): value
         for name, value in safetensors.torch.load_file(path).items()
