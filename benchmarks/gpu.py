@@ -104,8 +104,7 @@ def training_speed(digits: Digits, unseen: Digits, accelerator: Accelerator, siz
             _reset_peak(accelerator.device)
             started = time.monotonic()
             records = _records(digits, accelerator, batch, size.compiler if compiled else None)
-            for _ in range(5):
-                next(records)
+            _take(records, 5)
             _wait(accelerator.device)
             first_steps = time.monotonic() - started
             seconds = [

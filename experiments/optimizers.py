@@ -128,12 +128,11 @@ def run_all() -> None:
             with FileLock(done.with_suffix(".lock"), timeout=0):
                 if done.exists():
                     continue
-                model, losses = trained(CASES[name], seed, seen, f"{name}, seed {seed}")
+                model = trained(CASES[name], seed, seen, f"{name}, seed {seed}")
                 save_model(done.with_suffix(".safetensors"), model, DDPMConfig(), {})
                 found = {
                     "loss": held_out_loss(model, held_out[:LOSS_IMAGES]),
                     "fid": fid(model, seed, classifier, features),
-                    "last_losses": losses,
                 }
                 write_atomically(done, json.dumps(found).encode())
         except Timeout:
@@ -145,15 +144,14 @@ def file_of(name: str, seed: int) -> Path:
     return FOLDER / f"{name.replace(' ', '-').replace(',', '')}-{seed}.json"
 
 
-def trained(case: Case, seed: int, images: torch.Tensor, name: str) -> tuple[DDPM, float]:
-    """The averaged model, and the mean training loss of the last hundred steps."""
+def trained(case: Case, seed: int, images: torch.Tensor, name: str) -> DDPM:
+    """The averaged model."""
     torch.manual_seed(seed)
     model, config = DDPMConfig().build(), case.config(seed)
     accelerator = Accelerator(cpu=True, mixed_precision="no")
-    losses = []
-    for record in tqdm(train(model, images, config, accelerator=accelerator), name, config.steps):
-        losses.append(record.loss)
-    return record.ema, statistics.mean(losses[-100:])
+    records = train(model, images, config, accelerator=accelerator)
+    *_, record = tqdm(records, name, config.steps)
+    return record.ema
 
 
 @torch.no_grad()

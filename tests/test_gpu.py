@@ -52,20 +52,15 @@ def exact_and_fresh() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def accelerator_on(device: str, precision: str = "no") -> Accelerator:
-    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
-
-
 def small_model(seed: int = 0) -> DDPM:
     torch.manual_seed(seed)
     return DDPMConfig(T=50, network=UNetConfig(channels=(16, 32))).build()
 
 
-def records_on(
-    device: str, steps: int = 6, resume: dict[str, Tensor] | None = None
-) -> Iterator[TrainingRecord]:
-    config = TrainingConfig(steps=steps, batch_size=16, warmup_steps=2)
-    accelerator = accelerator_on(device)
+def records_on(device: str, resume: dict[str, Tensor] | None = None) -> Iterator[TrainingRecord]:
+    """Six steps."""
+    config = TrainingConfig(steps=6, batch_size=16, warmup_steps=2)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")
     return train(small_model(), IMAGES, config, accelerator=accelerator, resume=resume)
 
 
@@ -105,7 +100,7 @@ def test_loss_and_gradient_are_those_of_the_processor(device: str, parameterisat
 @on_each_device
 def test_a_run_that_goes_on_ends_as_if_it_had_never_stopped(device: str) -> None:
     whole = list(records_on(device))[-1].state.tensors()
-    stopped = next(records_on(device, steps=6)).state.tensors()
+    stopped = next(records_on(device)).state.tensors()
     resumed = list(records_on(device, resume=stopped))[-1].state.tensors()
     assert resumed.keys() == whole.keys()
     for name in whole.keys() - {"seconds"}:
