@@ -50,10 +50,11 @@ class Size:
     """How much is measured. The usual values suit a GPU; a test takes the smallest."""
 
     batches: tuple[int, ...] = (128, 256, 512, 1024)
+    compiled_batches: tuple[int, ...] = (128, 512)  # compiling takes most of a minute for each
     steps: int = 60
     rounds: int = 3
     budgets: tuple[float, ...] = (10, 30, 60)  # seconds of training from nothing
-    quality_batch: int = 256
+    quality_batch: int = 512
     samples: int = 1000
     sampling_steps: int = 50
     compiler: str = "inductor"
@@ -100,7 +101,7 @@ def training_speed(digits: Digits, unseen: Digits, accelerator: Accelerator, siz
     """Images/s and the most memory taken, by batch, as it is and compiled."""
     figures: dict[str, dict[str, Any]] = {}
     for compiled in (False, True):
-        for batch in size.batches:
+        for batch in size.compiled_batches if compiled else size.batches:
             _reset_peak(accelerator.device)
             started = time.monotonic()
             records = _records(digits, accelerator, batch, size.compiler if compiled else None)

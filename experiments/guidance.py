@@ -81,8 +81,8 @@ def spread_within(features: Tensor, labels: Tensor) -> float:
 def main() -> None:
     """Sample and measure at each strength; write after each."""
     started = time.monotonic()
-    model, measure = load_pretrained("mnist-labels"), Measure()
-    accelerator = make_accelerator()
+    accelerator, measure = make_accelerator(), Measure()
+    model = load_pretrained("mnist-labels").to(accelerator.device)
     labels = torch.arange(SAMPLES) % 10
     figures = {
         "samples": SAMPLES,
@@ -100,8 +100,9 @@ def main() -> None:
     for w in tqdm(STRENGTHS, unit="strength"):
         generator = torch.Generator().manual_seed(SEED)
         with accelerator.autocast():
-            denoiser = model.denoiser(labels, guidance=w)
+            denoiser = model.denoiser(labels.to(accelerator.device), guidance=w)
             images = sample(denoiser, SAMPLES, "ddim", SAMPLING_STEPS, generator, progress=True)
+        images = images.float().cpu()
         for name, value in ({"strength": w} | measure.of(Digits(images, labels))).items():
             figures[name].append(value)
         rows += [images[:SHOWN], images[labels == SHOWN_DIGIT][:SHOWN]]

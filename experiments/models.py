@@ -108,10 +108,11 @@ def main() -> None:
             save_sheet(RESULTS / f"models-{part}-drawn.png", drawn[:16], zoom=1, columns=8)
             save_sheet(RESULTS / f"models-{part}.png", means[:16], zoom=1, columns=8)
         else:
-            model, generator = load_pretrained(part), torch.Generator().manual_seed(SEED)
+            model = load_pretrained(part).to(accelerator.device)
+            generator = torch.Generator().manual_seed(SEED)
             with accelerator.autocast():
                 images = sample(model, SAMPLES, "ddim", DDIM_STEPS, generator, progress=True)
-            images = images.float()
+            images = images.float().cpu()
             found = {"weights": sum(p.numel() for p in model.parameters()), **against_test(images)}
             save_sheet(RESULTS / f"models-{part}.png", images[:16], zoom=1, columns=8)
             if part == "mnist":

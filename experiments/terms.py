@@ -17,10 +17,14 @@ import torch
 from _results import complete_mnist, write_results
 
 from ddpm_tutorial import (
+    DDPM,
     elbo_terms,
+    exact_float32,
     filled_like,
     load_pretrained,
+    make_accelerator,
     q_sample,
+    standard_normal,
     three_term_elbo,
     to_bits_per_dim,
 )
@@ -37,35 +41,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=None)
     _, test = complete_mnist(parser.parse_args().data)
-    model = load_pretrained()
+    device = make_accelerator().device
+    model, digits = load_pretrained().to(device), test.images.to(device)
     settings = {
         "digits_up_to_100": DIGITS_NEAR,
         "digits_above_100": DIGITS_FAR,
         "draws_of_each_form": DRAWS,
         "references": len(test.images),
     }
-    images = test.images[:DIGITS].repeat_interleave(DRAWS, 0)
+    images = digits[:DIGITS].repeat_interleave(DRAWS, 0)
     forms = {}
-    for name, measure in (("kl_form", elbo_terms), ("three_terms", three_term_elbo)):
-        generator = torch.Generator().manual_seed(SEED)
-        nats = -measure(model, images, generator).bound()
-        forms[name] = rounded(to_bits_per_dim(nats, 784).view(DIGITS, DRAWS), 5)
-    errors = [errors_of_noise(test.images, seed) for seed in SEEDS]
+    with exact_float32():
+        for name, measure in (("kl_form", elbo_terms), ("three_terms", three_term_elbo)):
+            generator = torch.Generator().manual_seed(SEED)
+            nats = -measure(model, images, generator).bound()
+            forms[name] = rounded(to_bits_per_dim(nats, 784).view(DIGITS, DRAWS), 5)
+        errors = [errors_of_noise(model, digits, seed) for seed in SEEDS]
     figures = {"settings": settings, "seeds": SEEDS, "forms": forms, "eps_error": errors}
     write_results(NAME, figures, seed=SEED, started=started)
 
 
 @torch.no_grad()
-def errors_of_noise(images: torch.Tensor, seed: int) -> list[float]:
+def errors_of_noise(model: DDPM, images: torch.Tensor, seed: int) -> list[float]:
     """The mean squared error of the noise at t = 1..T, for each pixel, over digits of each t."""
-    model = load_pretrained()
     denoiser, generator = model.denoiser(), torch.Generator().manual_seed(seed)
     errors = []
     for step in range(1, model.schedule.T + 1):
         count = DIGITS_NEAR if step <= NEAR else DIGITS_FAR
         x0 = images[torch.randint(len(images), (count,), generator=generator)]
         t = filled_like(x0, step)
-        eps = torch.randn(x0.shape, generator=generator)
+        eps = standard_normal(x0.shape, x0, generator)
         eps_hat = denoiser(q_sample(model.schedule, x0, t, eps), t).eps_hat
         errors.append((eps - eps_hat).square().mean())
     return rounded(torch.stack(errors), 6)

@@ -47,7 +47,7 @@ IMAGES = load_bundled("train").images[:200]
 def exact_and_fresh() -> Iterator[None]:
     """Products in full float32, kernels that repeat themselves, a new Accelerator for each test."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    with torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield
     AcceleratorState._reset_state(reset_partial_state=True)
 

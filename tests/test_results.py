@@ -295,7 +295,7 @@ def gpu_bench(tmp_path, monkeypatch):
 
 
 def test_what_a_gpu_is_asked_can_be_answered(gpu_bench, monkeypatch):
-    size = gpu_bench.Size((4,), 2, 1, (0.5,), 4, 12, 2, "eager")
+    size = gpu_bench.Size((4,), (4,), 2, 1, (0.5,), 4, 12, 2, "eager")
     digits = Digits(*(part[:40] for part in load_bundled("train")))
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=True, mixed_precision="no")

@@ -17,9 +17,6 @@ from ddpm_tutorial.cli.evaluate import Evaluate
 
 RESULTS = Path(__file__).parent.parent / "benchmarks"
 IMAGES = 10_000
-# The model for the bound weighs 256 levels for each pixel, which is slow, and pictures are not
-# what it is for. The one with labels is measured more closely by experiments/guidance.py.
-SAMPLES = {"mnist": 10_000, "mnist-bound": 2_000, "mnist-labels": 2_000}
 
 
 def main() -> None:
@@ -37,14 +34,17 @@ def main() -> None:
     trained = load_checkpoint(Run(arguments.run).model)
     tensors = {name: value.half() for name, value in trained.tensors.items()}
     details = {"run": trained.details}
+    held_out = arguments.run / "held-out.json"  # tools/train_pretrained.py writes it
+    if held_out.exists():
+        details["held_out"] = json.loads(held_out.read_text(encoding="utf-8"))
     target = ASSETS / f"{arguments.name}.safetensors"
     save_checkpoint(target, trained._replace(tensors=tensors, details=details))
 
     figures = RESULTS / f"{arguments.name}.json"
-    name, samples = f"pretrained:{arguments.name}", SAMPLES[arguments.name]
-    command = ["evaluate", "--checkpoint", name, "--n", str(IMAGES), "--samples", str(samples)]
+    name = f"pretrained:{arguments.name}"
+    command = ["evaluate", "--checkpoint", name, "--n", str(IMAGES)]
     sys.argv = ["ddpm-tutorial", *command]  # what the figures will say of themselves
-    Evaluate(name, n=IMAGES, samples=samples, json=figures, data=arguments.data).run()
+    Evaluate(name, n=IMAGES, json=figures, data=arguments.data).run()
     details["evaluation"] = json.loads(figures.read_text(encoding="utf-8"))
     save_checkpoint(target, trained._replace(tensors=tensors, details=details))
     print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB")

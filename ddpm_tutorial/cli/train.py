@@ -104,7 +104,7 @@ class Train:
         run = Run(self.out)
         saved = run.saved(self.resume)
         if saved is not None:
-            usual = settings_of(Train(self.out))
+            usual = settings_of(type(self)(self.out))
             insisted = self._insisted(usual)
             begun_with = run.settings_of(saved, settings_of(self), usual | AT_FIRST, insisted)
             for name, value in begun_with.items():
