@@ -229,25 +229,41 @@ def test_a_file_of_the_first_edition_gives_the_same_model(tmp_path, words, varia
     assert all(torch.equal(again.tensors[name], saved.tensors[name]) for name in names)
 
 
+@pytest.mark.parametrize(
+    ("config", "levels", "first"),
+    [
+        (DDPMConfig(), False, {"schedule": "cosine", "predicts": "v"}),
+        (
+            DDPMConfig("log-snr", parameterisation="levels", reverse_variance="matched"),
+            True,
+            {"schedule": "log-snr", "predicts": "levels"},
+        ),
+    ],
+    ids=["mnist", "mnist-bound"],
+)
+def test_files_that_are_turned_back_look_like_the_first_that_shipped(
+    tmp_path, config, levels, first
+):
+    """Their headers, as they stood in two files that the first edition shipped."""
+    path = tmp_path / "model.safetensors"
+    save_model(path, config.build(), config, {})
+    first_edition.turn_back(path)
+    found, _ = first_edition.header_of(path)
+    assert found.pop("min_snr") is None  # one of them did not have it
+    unet = {"image_channels": 1, "image_size": 28, "channels": [48, 96], "blocks": 2}
+    unet |= {"dropout": 0.0, "num_classes": 0, "learned_variance": False, "levels": levels}
+    assert found == {**first, "T": 1000, "unet": unet}
+
+
 @pytest.mark.parametrize("name", PRETRAINED)
-def test_the_shipped_files_are_of_the_first_edition(name):
-    """And those that are made by hand here look like them."""
-    config, _ = first_edition.header_of(ASSETS / f"{name}.safetensors")
-    unet = config.pop("unet")
+def test_the_shipped_models_are_what_the_book_says(name):
     model = load_pretrained(name)
-    assert config.pop("min_snr", None) is model.min_snr is None
     levels = name == "mnist-bound"
-    meaning = model.parameterisation.name
-    assert config == {"schedule": "log-snr" if levels else "cosine", "T": 1000, "predicts": meaning}
-    assert meaning == ("levels" if levels else "v")
+    assert model.parameterisation.name == ("levels" if levels else "v")
     assert model.reverse_variance.name == ("matched" if levels else "small")
-    assert (unet.pop("levels"), unet.pop("learned_variance")) == (levels, False)
-    assert UNetConfig(**unet) == model.network.config
+    assert model.schedule.T == 1000
     assert model.num_classes == (10 if name == "mnist-labels" else 0)
-    old_names = first_edition.names_in(ASSETS / f"{name}.safetensors")
-    new_names = {key.replace("network.weigh_levels.", "network.widen.") for key in old_names}
-    assert new_names == model.state_dict().keys()
-    assert (new_names != old_names) == levels
+    assert model.network.config == UNetConfig(num_classes=model.num_classes)
 
 
 # What ships
@@ -278,23 +294,20 @@ def test_the_shipped_model_with_labels_draws_the_digits_asked_for():
 
 
 def test_the_shipped_models_say_how_they_were_made():
-    runs = {
-        name: load_checkpoint(ASSETS / f"{name}.safetensors").details["run"] for name in PRETRAINED
-    }
     readme = (ASSETS / "README.md").read_text(encoding="utf-8")
-    for option in ("--minutes 60", "--batch-size 64", "--ema-decay 0.9995"):
-        assert option in readme
-    settings = runs["mnist"]["settings"]
-    assert (settings["minutes"], settings["batch_size"], settings["ema_decay"]) == (60, 64, 0.9995)
-    assert f"the first took {runs['mnist']['step']:,}" in readme
-    settings = runs["mnist-bound"]["settings"]
-    assert f"--steps {settings['steps']} --schedule {settings['schedule']} --predicts" in readme
-    assert settings["predicts"] == "levels"
-    settings = runs["mnist-labels"]["settings"]
-    command = f"--steps {settings['steps']} --batch-size {settings['batch_size']} --with-labels"
-    assert f"{command} --ema-decay {settings['ema_decay']}" in readme
-    assert settings["with_labels"]
-    assert runs["mnist-labels"]["step"] == settings["steps"]
+    for name, more in {"mnist": "", "mnist-bound": "bound-0", "mnist-labels": "labels"}.items():
+        details = load_checkpoint(ASSETS / f"{name}.safetensors").details
+        settings, steps = details["run"]["settings"], details["run"]["step"]
+        assert f"| `{name}` | {steps:,} | {details['held_out']['bits_per_dim']:.3f} |" in readme
+        command = next(line for line in readme.splitlines() if f"--out runs/{more or name} " in line)
+        for word in ("minutes", "batch_size", "ema_decay"):
+            option = f"--{word.replace('_', '-')} {settings[word]:g}"
+            assert option in command
+        assert settings["with_labels"] == ("--with-labels" in command)
+        assert settings["predicts"] == ("levels" if "--predicts levels" in command else "v")
+        assert settings["dropout"] == 0
+        assert settings["optimizer"] == "muon"
+        assert details["run"]["data"]["images"] + details["held_out"]["images"] == 60_000
 
 
 def test_the_classifier_is_no_diffusion_model():
