@@ -2,7 +2,8 @@
 
     python benchmarks/report.py
 
-The results files are benchmarks/results.json, which run.py writes, and one for each shipped model.
+The results files are benchmarks/results.json, which run.py writes, gpu.json, which gpu.py writes,
+and one for each shipped model.
 """
 
 import json
@@ -38,7 +39,7 @@ def marks(name: str) -> tuple[str, str]:
 
 def tables_of_readme() -> dict[str, str]:
     """What stands in README.md between marks, by name."""
-    tables = {"models": table_of_models(), "peers": table_of_peers()}
+    tables = {"models": table_of_models(), "peers": table_of_peers(), "gpu": table_of_gpu()}
     return {name: table for name, table in tables.items() if table}
 
 
@@ -104,6 +105,20 @@ def table_of_peers() -> str:
     return _table(head, rows)
 
 
+def table_of_gpu() -> str:
+    """What a few seconds of a GPU buy, as Markdown; empty where nothing was measured yet."""
+    quality = load("gpu").get("quality")
+    return "" if quality is None else _quality_on_gpu(quality)
+
+
+def _quality_on_gpu(quality: dict[str, Any]) -> str:
+    rows = [
+        [budget, f"{row['steps']:,}", f"{row['fid']:.2f}"]
+        for budget, row in quality["cases"].items()
+    ]
+    return _table(["training", f"steps of {quality['batch']}", "FID"], rows)
+
+
 def render() -> str:
     """The page, as Markdown."""
     parts = ["# Measured", INTRODUCTION]
@@ -117,11 +132,14 @@ def render() -> str:
         parts += _quality(results["quality"])
     if "overhead" in results:
         parts += _overhead(results["overhead"])
+    if gpu := load("gpu"):
+        parts += _gpu(gpu)
     return "\n\n".join(parts) + "\n"
 
 
 INTRODUCTION = """Every figure on this page was written by a program, from the files beside it. The
-models that ship were measured by `ddpm-tutorial evaluate`, everything else by `make bench`."""
+models that ship were measured by `ddpm-tutorial evaluate`, what a GPU does by `make bench-gpu`, and
+everything else by `make bench`."""
 
 
 def _model(model: str, record: dict[str, Any]) -> list[str]:
@@ -265,6 +283,42 @@ def _overhead(figures: dict[str, Any]) -> list[str]:
         f"the bare network, over the time of the bare step or call.",
         _measured_on_part(figures),
     ]
+
+
+def _gpu(figures: dict[str, Any]) -> list[str]:
+    parts = ["## On a GPU"]
+    if tests := figures.get("tests"):
+        parts.append(f"The tests of the package on this device: {tests['summary']}.")
+    if quality := figures.get("quality"):
+        parts += [
+            f"FID of models trained from nothing, one run for each time: N = "
+            f"{quality['samples']:,} samples, 50 DDIM steps. The floor, of as many training "
+            f"images: {quality['floor']:.2f}.",
+            _quality_on_gpu(quality),
+        ]
+    if speed := figures.get("training"):
+        rows = [
+            [
+                name,
+                f"{row['images_per_second']:,.0f}",
+                f"{row['seconds_of_first_five_steps']:.1f}",
+                f"{row['peak_memory_mib']:,}",
+            ]
+            for name, row in speed["cases"].items()
+        ]
+        head = ["training", "images/s", "seconds of the first five steps", "most memory, MiB"]
+        parts.append(_table(head, rows))
+    if sampling := figures.get("sampling"):
+        parts.append(
+            f"Sampling: {sampling['samples_per_second']:,.0f} images/s in "
+            f"{sampling['sampling_steps']} DDIM steps."
+        )
+    machine = figures["measured_on"]
+    parts.append(
+        f"{_measured_on(machine, 'python benchmarks/gpu.py', 0)} {machine['precision']}. "
+        f"{machine['date']}."
+    )
+    return parts
 
 
 def _measured_on_part(figures: dict[str, Any]) -> str:

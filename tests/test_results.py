@@ -19,8 +19,10 @@ from ddpm_tutorial import (
     DDPMConfig,
     Digits,
     UNetConfig,
+    fingerprint,
     load_bundled,
     load_checkpoint,
+    load_model,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +46,7 @@ def report():
 @pytest.fixture
 def folder(report, tmp_path, monkeypatch):
     """The report's inputs and outputs, copied to where a test may write."""
-    for name in (*PRETRAINED, "results"):
+    for name in (*PRETRAINED, "results", "gpu"):
         content = (ROOT / "benchmarks" / f"{name}.json").read_bytes()
         (tmp_path / f"{name}.json").write_bytes(content)
     (tmp_path / "README.md").write_text(README, encoding="utf-8")
@@ -58,12 +60,8 @@ def test_header_and_results_file_of_a_shipped_model_agree(name):
     record = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
     assert load_checkpoint(ASSETS / f"{name}.safetensors").details["evaluation"] == record
     assert record["checkpoint"] == f"pretrained:{name}"
-    samples = record["samples"]["samples"]
-    assert record["command"] == (
-        f"ddpm-tutorial evaluate --checkpoint pretrained:{name} --n 10000 --samples {samples}"
-    )
-    assert record["n"] == record["samples"]["references"] == 10_000
-    assert samples == (10_000 if name == "mnist" else 2_000)
+    assert record["command"] == f"ddpm-tutorial evaluate --checkpoint pretrained:{name} --n 10000"
+    assert record["n"] == record["samples"]["references"] == record["samples"]["samples"] == 10_000
 
 
 def test_the_page_of_results_is_what_the_results_files_say(report):
@@ -118,16 +116,19 @@ def changed_at(record, path):
     return record
 
 
-@pytest.mark.parametrize("part", ["speed", "quality", "overhead", *PRETRAINED])
+@pytest.mark.parametrize("part", ["speed", "quality", "overhead", "gpu", *PRETRAINED])
 def test_no_sentence_states_a_figure_of_its_own(report, part):
     """Whatever changes in a results file, the page says so."""
     if part in PRETRAINED:
         record, write = report.load(part), functools.partial(report._model, part)
+    elif part == "gpu":
+        record, write = report.load("gpu"), report._gpu
     else:
         record, write = report.load("results")[part], getattr(report, f"_{part}")
     page = write(record)
-    silent = {path[0] for path in leaves(record) if write(changed_at(record, path)) == page}
-    assert silent <= {"checkpoint", "sampling_precision", "training_images"}
+    silent = {path for path in leaves(record) if write(changed_at(record, path)) == page}
+    silent = {path[0] for path in silent if path[-1] not in ("seconds", "passed")}
+    assert silent <= {"checkpoint", "dataset", "sampling_precision", "training_images"}
 
 
 MEASURED_ON = {
@@ -245,6 +246,7 @@ def test_what_is_not_measured_yet_is_left_out(report, folder):
     results = json.loads((folder / "results.json").read_text())
     del results["quality"]["contenders"]["diffusers"]["240"]
     (folder / "results.json").write_text(json.dumps(results))
+    (folder / "gpu.json").unlink()
     assert list(report.tables_of_readme()) == ["models"]
     del results["quality"], results["overhead"]
     (folder / "results.json").write_text(json.dumps(results))
@@ -257,6 +259,28 @@ def test_what_is_not_measured_yet_is_left_out(report, folder):
         "Speed",
     ]
     assert "mnist-bound" not in report.table_of_models()
+
+
+def test_a_model_that_ships_is_chosen_on_images_that_it_was_not_trained_on(tmp_path, monkeypatch):
+    tool = script("tools/train_pretrained.py")
+    digits = Digits(*(part[:40] for part in load_bundled("train")))
+    monkeypatch.setattr(tool, "load_mnist", lambda split, _: {"train": digits}[split])
+    for name, value in {"HELD_OUT": 10, "TERMS": 2, "SAMPLING_STEPS": 2}.items():
+        monkeypatch.setattr(tool, name, value)
+    asked = tool.TrainPretrained(
+        tmp_path / "run", steps=2, batch_size=4, channels=(8,), diffusion_steps=10, dropout=0.1
+    )
+    asked.run()
+    checkpoint = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert checkpoint.config.network.dropout == 0.1
+    seen = Digits(digits.images[:30], digits.labels[:30])
+    assert checkpoint.details["data"] == fingerprint(seen)
+    found = json.loads((tmp_path / "run" / "held-out.json").read_text())
+    model = load_model(tmp_path / "run" / "model.safetensors")
+    unseen = Digits(digits.images[30:], digits.labels[30:])
+    assert found == tool.held_out_figures(model, unseen, 0)
+    assert found["images"] == 10
+    assert found != tool.held_out_figures(model, Digits(digits.images[:10], None), 0)
 
 
 def test_weights_ship_with_the_figures_of_all_test_images_or_not_at_all(tmp_path, monkeypatch):

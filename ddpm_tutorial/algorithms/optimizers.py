@@ -57,22 +57,21 @@ class Muon(Optimizer):
                 if parameter.grad is not None:
                     of_shape[tuple(parameter.shape)].append(parameter)
             for shape, parameters in of_shape.items():
-                directions = orthogonalise(
-                    torch.stack([self._look_ahead(p, group["momentum"]) for p in parameters])
-                )
+                ahead = self._look_ahead(parameters, group["momentum"])
+                directions = orthogonalise(ahead.flatten(2))
                 rows, columns = directions.shape[1:]
                 step = directions * (-group["lr"] * max(1, rows / columns) ** 0.5)
-                for parameter, change in zip(parameters, step, strict=True):
-                    parameter.add_(change.view(shape))
+                torch._foreach_add_([*parameters], list(step.view(-1, *shape)))
 
-    def _look_ahead(self, parameter: torch.nn.Parameter, momentum: float) -> Tensor:
-        """The gradient after Nesterov's momentum, as a matrix."""
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(gradient)
-        state["momentum"].lerp_(gradient, 1 - momentum)
-        return gradient.lerp(state["momentum"], momentum).flatten(1)
+    def _look_ahead(self, parameters: _Parameters, momentum: float) -> Tensor:
+        """The gradients after Nesterov's momentum, of weights of one shape, (N, *shape)."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for parameter in parameters:
+            if "momentum" not in self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+        return torch.stack(torch._foreach_lerp(gradients, momenta, momentum))
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
