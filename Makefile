@@ -30,7 +30,7 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python tools/perturb_equations.py
 	$(BIN)/python tools/grade_variants.py
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
