@@ -135,6 +135,18 @@ def test_the_gradient_goes_through_the_noise(claim):
     claim.mean(printed, expected)
 
 
+@pytest.mark.equation("eq-score-function", latex="10ab01cc")
+def test_the_gradient_by_the_density_whatever_the_baseline(claim):
+    """E sin z as above, by quadrature: for z = mu + sigma eps, 60 nodes have converged."""
+    mu, sigma = number(0.6), number(0.8)
+    z, node_weights = nodes_of_normal(mu, sigma**2)
+    expected = torch.exp(-(sigma**2) / 2) * torch.cos(mu)
+    for baseline in (0.0, 0.3, -2.0):
+        pieces = {r"\mathbb{E}": 1, "f(z)": torch.sin(z)}
+        printed = claim.printed(pieces, z=z, b=number(baseline), mu=mu, sigma=sigma)
+        claim.equal(expected, node_weights @ printed)
+
+
 @pytest.mark.equation("eq-kl-normal", latex="62d93a65", code=[kl_normal])
 def test_divergence_of_two_normals(claim):
     printed = claim.printed(mu_1=MEAN_1, mu_2=MEAN_2, sigma_1=SIGMA_1, sigma_2=SIGMA_2)
