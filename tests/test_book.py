@@ -56,6 +56,7 @@ def test_every_figure_has_a_description(path):
 CAPTIONED = [
     "01-denoise",
     "02-vae",
+    "03-hierarchical-vae",
     "04-forward-process",
     "05-elbo",
     "05-reverse-process",

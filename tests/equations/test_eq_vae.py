@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import integrate
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
-from toys import AVERAGE, DATA, Step, kl, learned_chain, log_normal, nodes_of_normal, number
+from toys import AVERAGE, DATA, Chain, Step, kl, learned_chain, log_normal, nodes_of_normal, number
 
 from ddpm_tutorial import (
     GaussianMixture,
@@ -280,6 +280,42 @@ def test_divergence_of_paths_is_the_sum_of_the_layers(claim):
     )
     printed = claim.printed(AVERAGE | {divergence: layer}, T=chain.T)
     claim.equal(whole, printed)
+
+
+@pytest.mark.equation("eq-chain-top-down", latex="dc865a38")
+def test_bound_of_a_chain_whose_encoder_comes_down(claim):
+    """Given x, q is N(0.35, 0.6) at the top, and a normal step further down for each layer."""
+    chain = learned_chain()
+    T, p = chain.T, chain.p
+    q = [None, None, Step(0.6, -0.1, 0.3), Step(-0.4, 0.2, 0.5)]  # q[t]: q(z_{t-1} | z_t, x)
+    ours = Chain([None, Step(0.0, 0.0, 1.0), *q[2:]], [None] * (T + 1), 0.35, 0.6)
+    latents = MultivariateNormal(ours.joint().mean[1:], ours.joint().covariance_matrix[1:, 1:])
+    reach = math.sqrt(T) * latents.scale_tril.T  # as in `Chain.paths`
+    z = torch.cat([latents.mean + reach, latents.mean - reach])
+    path = torch.cat([DATA.expand(len(z), 1), z], 1)
+    x = path.T
+    log_q = sum(q[t].log_prob(x[t - 1], x[t]) for t in range(2, T + 1)) + ours.log_prior(x[T])
+    bound = (chain.log_p(path) - log_q).mean()
+
+    def layer(t):
+        """KL(q(z_{t-1} | z_t, x) || p(z_{t-1} | z_t)) at every path."""
+        steps = (
+            Normal(step.slope * x[t] + step.shift, math.sqrt(step.variance))
+            for step in (q[t], p[t])
+        )
+        return kl_divergence(*steps)
+
+    top = Normal(number(0.35), number(0.6).sqrt()), Normal(number(0.0), number(1.0))
+    terms = AVERAGE | {
+        r"\ln p_\theta(\mathbf{x} \mid \mathbf{z}_1)": p[1].log_prob(x[0], x[1]),
+        kl(r"q_\phi(\mathbf{z}_T \mid \mathbf{x})", r"p(\mathbf{z}_T)"): kl_divergence(*top),
+        kl(
+            r"q_\phi(\mathbf{z}_{t-1} \mid \mathbf{z}_t, \mathbf{x})",
+            r"p_\theta(\mathbf{z}_{t-1} \mid \mathbf{z}_t)",
+        ): layer,
+    }
+    printed = claim.printed(terms, T=T).mean()
+    claim.equal(bound, printed)
 
 
 def test_paths_have_the_moments_of_the_encoder():
