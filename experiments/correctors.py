@@ -7,7 +7,7 @@ numbers of network evaluations, it holds the Frechet distance of 500 samples fro
 images, on the features of the shipped classifier. All start from the same noise. Beside them stand
 the floor, which is the same distance of 500 training images (mean and standard deviation over 20
 draws); a VAE trained for 2,000 steps on the 60,000 training images, with its bound on the test
-images; a VAE of the toy mixture of chapter 10; and, for each kind of model, how far 20 test digits
+images; a VAE of the toy mixture of chapter 12; and, for each kind of model, how far 20 test digits
 are from what comes back after a way to the latent and back.
 
 Some 6 minutes on one core. It writes after every part, and when it is called again with the same

@@ -1,4 +1,4 @@
-"""The Frechet distance of real digits from real digits, against their number: for chapter 11.
+"""The Frechet distance of real digits from real digits, against their number: for chapter 13.
 
     DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/fid.py
 

@@ -1,4 +1,4 @@
-"""VAE, hierarchical VAE and DDPM by one measure, on one test set: what chapter 11 draws.
+"""VAE, hierarchical VAE and DDPM by one measure, on one test set: what chapter 13 draws.
 
     DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/models.py [PART ...]
 

@@ -1,4 +1,4 @@
-"""Record one training run of the command line, for chapter 7: its loss, its bits, its samples.
+"""Record one training run of the command line, for chapter 9: its loss, its bits, its samples.
 
     python experiments/run.py [STEPS]
 

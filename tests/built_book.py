@@ -228,13 +228,13 @@ def test_no_table_shows_as_raw_text(visits):
 
 
 def test_a_table_that_a_cell_puts_out_is_a_table_with_its_formulas(open_page):
-    page = open_page("10-scores-and-mcmc.html", WIDE)
+    page = open_page("12-scores-and-mcmc.html", WIDE)
     table = page.locator("div.cell_output table").last
     expect(table.locator("tbody tr")).to_have_count(5)
     expect(table.locator("th mjx-container")).to_have_count(1)
 
 
-@pytest.mark.parametrize("name", ["07-training.html", "08-sampling.html"])
+@pytest.mark.parametrize("name", ["09-training.html", "10-sampling.html"])
 def test_the_lines_of_an_algorithm_fit_on_a_phone_at_full_size(open_page, name):
     page = open_page(name, PHONE)
     page.evaluate(SETTLE)

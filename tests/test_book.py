@@ -58,9 +58,9 @@ CAPTIONED = [
     "02-vae",
     "03-hierarchical-vae",
     "04-forward-process",
-    "05-elbo",
+    "06-elbo",
     "05-reverse-process",
-    "06-kl-terms",
+    "07-kl-terms",
 ]
 
 
@@ -186,11 +186,11 @@ def test_the_page_of_checks_is_what_the_measurements_say():
 
 def test_a_numbered_equation_links_to_its_check_and_no_other_does():
     extension = runpy.run_path(str(BOOK / "_ext" / "checked_equations.py"))
-    page = new_document("05-elbo")
+    page = new_document("06-elbo")
     page += nodes.math_block("", "1 = 1", label="eq-elbo")
     page += nodes.math_block("", "2 = 2")
     builder = SimpleNamespace(format="html", get_relative_uri=lambda _, page: f"{page}.html")
-    extension["link_equations"](SimpleNamespace(builder=builder), page, "05-elbo")
+    extension["link_equations"](SimpleNamespace(builder=builder), page, "06-elbo")
     kinds = [type(child) for child in page]
     assert kinds == [nodes.math_block, nodes.paragraph, nodes.math_block]
     (link,) = page.findall(nodes.reference)

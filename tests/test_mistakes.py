@@ -55,7 +55,7 @@ def findings():
 
 
 def chapter():
-    cells = nbformat.read(ROOT / "book" / "13-common-mistakes.ipynb", as_version=4).cells
+    cells = nbformat.read(ROOT / "book" / "15-common-mistakes.ipynb", as_version=4).cells
     return "\n".join(cell.source for cell in cells)
 
 

@@ -1,4 +1,4 @@
-"""Chapter 5: the bound of a diffusion model, exactly, for a model that is off on purpose.
+"""Chapter 6: the bound of a diffusion model, exactly, for a model that is off on purpose.
 
 Every average over q below is exact: the integrands are quadratic in the path (see toys.py).
 """

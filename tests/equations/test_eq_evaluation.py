@@ -1,4 +1,4 @@
-"""Chapter 11: the estimator of the bound, the Frechet distance, counts, and dequantised data."""
+"""Chapter 13: the estimator of the bound, the Frechet distance, counts, and dequantised data."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Chapter 9: the family that DDIM belongs to, its steps as steps of an ODE, and their inverse."""
+"""Chapter 11: the family that DDIM belongs to, its steps as steps of an ODE, and their inverse."""
 
 import numpy as np
 import pytest

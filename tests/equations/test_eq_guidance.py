@@ -1,4 +1,4 @@
-"""Chapter 12: guidance, the learned variance, and the weights of min-SNR."""
+"""Chapter 14: guidance, the learned variance, and the weights of min-SNR."""
 
 import numpy as np
 import pytest

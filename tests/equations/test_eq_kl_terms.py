@@ -1,4 +1,4 @@
-"""Chapter 6: the posterior, the terms, and the views of one prediction."""
+"""Chapter 7: the posterior, the terms, and the views of one prediction."""
 
 import pytest
 import torch

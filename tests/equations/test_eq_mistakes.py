@@ -1,4 +1,4 @@
-"""Chapter 13: what three of the mistakes do, in formulas."""
+"""Chapter 15: what three of the mistakes do, in formulas."""
 
 import pytest
 import torch

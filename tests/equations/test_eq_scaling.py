@@ -1,4 +1,4 @@
-"""Chapter 14: arithmetic and memory by hand, shared batches, and noise at another resolution."""
+"""Chapter 20: arithmetic and memory by hand, shared batches, and noise at another resolution."""
 
 import pytest
 import torch

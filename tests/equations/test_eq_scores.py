@@ -1,4 +1,4 @@
-"""Chapter 10: the score, chains that use it, and the probability flow."""
+"""Chapter 12: the score, chains that use it, and the probability flow."""
 
 import pytest
 import torch

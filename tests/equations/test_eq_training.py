@@ -1,4 +1,4 @@
-"""Chapters 5, 7, 8: loss, optimiser and averaged weights; the variance of a reverse step."""
+"""Chapters 6, 9, 10: loss, optimiser and averaged weights; the variance of a reverse step."""
 
 import pytest
 import torch
@@ -247,7 +247,7 @@ def test_the_warm_start_forgets_the_initial_weights(claim):
     claim.equal(torch.stack([claim.printed(side=0, n=n) for n in steps]), printed)
 
 
-# Chapter 8.
+# Chapter 10.
 
 X_T = torch.linspace(-1.7, 1.4, 39).double()
 EPS_HAT = torch.linspace(1.3, -0.9, 39).double()
