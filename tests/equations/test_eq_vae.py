@@ -145,6 +145,10 @@ def test_the_gradient_by_the_density_whatever_the_baseline(claim):
         pieces = {r"\mathbb{E}": 1, "f(z)": torch.sin(z)}
         printed = claim.printed(pieces, z=z, b=number(baseline), mu=mu, sigma=sigma)
         claim.equal(expected, node_weights @ printed)
+    # It is subtracted: of an f that is b everywhere, no draw has anything left.
+    pieces = {r"\mathbb{E}": 1, "f(z)": torch.full_like(z, 0.3)}
+    left = claim.printed(pieces, z=z, b=number(0.3), mu=mu, sigma=sigma)
+    claim.equal(torch.zeros_like(z), left)
 
 
 @pytest.mark.equation("eq-kl-normal", latex="62d93a65", code=[kl_normal])
