@@ -302,7 +302,8 @@ def _gpu(figures: dict[str, Any]) -> list[str]:
                 name,
                 f"{row['images_per_second']:,.0f}",
                 f"{row['seconds_of_first_five_steps']:.1f}",
-                f"{row['peak_memory_mib']:,}",
+                # Only CUDA counts it.
+                "-" if row["peak_memory_mib"] is None else f"{row['peak_memory_mib']:,}",
             ]
             for name, row in speed["cases"].items()
         ]

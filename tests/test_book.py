@@ -58,8 +58,8 @@ CAPTIONED = [
     "02-vae",
     "03-hierarchical-vae",
     "04-forward-process",
-    "06-elbo",
     "05-reverse-process",
+    "06-elbo",
     "07-kl-terms",
 ]
 

@@ -253,6 +253,7 @@ def test_files_that_are_turned_back_look_like_the_first_that_shipped(
     unet = {"image_channels": 1, "image_size": 28, "channels": [48, 96], "blocks": 2}
     unet |= {"dropout": 0.0, "num_classes": 0, "learned_variance": False, "levels": levels}
     assert found == {**first, "T": 1000, "unet": unet}
+    assert ("network.weigh_levels.1.weight" in first_edition.names_in(path)) == levels
 
 
 @pytest.mark.parametrize("name", PRETRAINED)

@@ -1,4 +1,4 @@
-"""The numbers in the text of Part III: each comes from a cell, a results file, or a source."""
+"""The numbers in the text come from a results file, or, from Part III on, a cell or a source."""
 
 import json
 import re

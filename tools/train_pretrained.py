@@ -9,6 +9,7 @@ test set chooses nothing. tools/ship_weights.py then puts the run into the packa
 """
 
 import dataclasses
+import functools
 import json
 from dataclasses import dataclass
 
@@ -62,11 +63,12 @@ class TrainPretrained(Train):
     def run(self) -> None:
         """Train, and measure what was trained."""
         super().run()
-        figures = held_out_figures(load_model(Run(self.out).model), self._split()[1], self.seed)
+        figures = held_out_figures(load_model(Run(self.out).model), self._parts[1], self.seed)
         write_atomically(self.out / "held-out.json", (json.dumps(figures) + "\n").encode())
         print(figures)
 
-    def _split(self) -> tuple[Digits, Digits]:
+    @functools.cached_property
+    def _parts(self) -> tuple[Digits, Digits]:
         digits = load_mnist("train", self.data)
         seen, unseen = (
             Digits(digits.images[part], digits.labels[part])
@@ -75,7 +77,7 @@ class TrainPretrained(Train):
         return seen, unseen
 
     def _load(self) -> tuple[Digits, dict]:
-        digits, _ = self._split()
+        digits, _ = self._parts
         return digits, fingerprint(digits)
 
     def _configs(self) -> tuple[DDPMConfig, TrainingConfig]:
@@ -110,5 +112,4 @@ def held_out_figures(model: DDPM, unseen: Digits, seed: int) -> dict[str, float]
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     tyro.cli(TrainPretrained).run()
