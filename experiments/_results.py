@@ -6,16 +6,21 @@ followed by a comment, `<!-- file:path/in/the/file -->`, and a test compares the
 """
 
 import json
+import re
 import shlex
+import statistics
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from filelock import FileLock, Timeout
 from torch import Tensor
+from tqdm import tqdm
 
 from ddpm_tutorial import (
     DigitClassifier,
@@ -28,14 +33,24 @@ from ddpm_tutorial import (
 from ddpm_tutorial.machine import describe_machine
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
+RUNS = Path(__file__).parent.parent / "runs"
+# What every comparison rests on (chapter 13): starts x_T, samples of each, seeds of training.
+STARTS, SAMPLES, SEEDS = range(5), 2_000, range(3)
 
 
 def write_results(
-    name: str, figures: dict[str, Any], *, seed: int, started: float, precision: str = "float32"
+    name: str,
+    figures: dict[str, Any],
+    *,
+    seed: int,
+    started: float,
+    precision: str = "float32",
+    measured_on: dict[str, Any] | None = None,
 ) -> None:
     """Write book/results/NAME.json; `started` is what time.monotonic() gave at the start.
 
     The command is kept without the folder of the data: where it lies differs from reader to reader.
+    `measured_on` is this machine unless another one is named.
     """
     words = list(sys.argv[1:])
     if "--data" in words:
@@ -45,11 +60,71 @@ def write_results(
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
         "precision": precision,
-        "measured_on": describe_machine() | {"torchmetrics": version("torchmetrics")},
+        "measured_on": measured_on or this_machine(),
         "date": time.strftime("%Y-%m-%d"),
         "figures": figures,
     }
     write_atomically(RESULTS / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+
+
+def this_machine() -> dict[str, Any]:
+    """What stands in a results file as `measured_on`."""
+    return describe_machine() | {"torchmetrics": version("torchmetrics")}
+
+
+def share_work(name: str, parts: dict[str, Callable[[], dict[str, Any]]]) -> None:
+    """Do the parts of an experiment that nobody has done and nobody else is at.
+
+    What each finds is kept in runs/NAME/PART.json, with its seconds and the machine. So a second
+    call goes on where the first was stopped, and calls side by side share the work.
+    """
+    folder = RUNS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, do in tqdm(parts.items(), name, unit="part"):
+        done = folder / f"{file_name(part)}.json"
+        try:
+            with FileLock(done.with_suffix(".lock"), timeout=0):
+                if done.exists():
+                    continue
+                started = time.monotonic()
+                record = {"figures": do(), "seconds": round(time.monotonic() - started, 1)}
+                record["measured_on"] = this_machine()
+                write_atomically(done, (json.dumps(record) + "\n").encode())
+        except Timeout:
+            continue
+
+
+def shared_work(name: str, parts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """By part what `share_work` kept (`figures`, `seconds`, `measured_on`); without what lacks."""
+    files = {part: RUNS / name / f"{file_name(part)}.json" for part in parts}
+    return {
+        part: json.loads(file.read_text(encoding="utf-8"))
+        for part, file in files.items()
+        if file.exists()
+    }
+
+
+def file_name(words: str) -> str:
+    """Words as the name of a file: "Muon, batches of 64" is "Muon-batches-of-64"."""
+    return re.sub(r"[^\w.+]+", "-", words)
+
+
+def with_spread(values: Sequence[float], digits: int = 5) -> dict[str, Any]:
+    """Mean and standard deviation of one figure over starts or seeds, and the values."""
+    return {
+        "mean": round(statistics.mean(values), digits),
+        "standard_deviation": round(statistics.stdev(values), digits) if values[1:] else None,
+        "values": [round(value, digits) for value in values],
+    }
+
+
+def floor_for(samples: int) -> dict[str, Any]:
+    """The FID of so many training images from the test images: one floor for all experiments.
+
+    It was measured once, on disjoint sets, by experiments/fid.py. KeyError for another number.
+    """
+    rows = {row["n"]: row["fid"] for row in read_figures("fid")["rows"]}
+    return with_spread(rows[samples])
 
 
 def read_figures(name: str) -> dict[str, Any]:

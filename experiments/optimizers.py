@@ -8,48 +8,59 @@ the same t and noise, and with them the samples are compared. So the test set wa
 the default was chosen. The cases differ in the optimiser, the learning rate, how t is drawn, the
 batch, the decay of the average, and the warm-up; all see as many images.
 
---runs trains and measures, on one thread, in float32. What is done is kept under runs/optimizers,
-so that a second call goes on, and two calls side by side share the work: about ten minutes of one
-core for each run. --speed takes the time of a step, also on one thread, in the precision of this
-machine: the time that the process has the processor, the least of several rounds in turn. Both
-write book/results/optimizers.json from what there is.
+Each of the 36 models is measured from the same five starts x_T.
+
+--runs trains and measures, on one thread and on the GPU where there is one, in float32. What is
+done is kept under runs/optimizers, so that a second call goes on, and calls side by side share the
+work: a run takes about a minute on a GPU, and half an hour on one core of a CPU. --speed takes the
+time of a step, also on one thread, in the precision of this machine: the time that the process has
+the processor, the least of several rounds in turn. Both write book/results/optimizers.json from
+what there is.
 """
 
 import argparse
-import json
+import functools
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from _results import complete_mnist, name_of_precision, read_figures, write_results
+from _results import (
+    SAMPLES,
+    SEEDS,
+    STARTS,
+    complete_mnist,
+    floor_for,
+    name_of_precision,
+    read_figures,
+    share_work,
+    shared_work,
+    with_spread,
+    write_results,
+)
 from accelerate import Accelerator
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ddpm_tutorial import (
     DDPM,
     DDPMConfig,
+    DigitClassifier,
     TrainingConfig,
     classify,
+    exact_float32,
     frechet_distance,
     load_classifier,
     load_mnist,
     make_accelerator,
     sample,
-    save_model,
     stratified_integers,
     train,
-    write_atomically,
 )
 
-FOLDER = Path(__file__).parent.parent / "runs" / "optimizers"
-SEEDS = (0, 1, 2)
 IMAGES = 48_000  # seen in training, in each case
 HELD_OUT = 10_000
-LOSS_IMAGES, SAMPLES, SAMPLING_STEPS = 5_000, 1_000, 25
+LOSS_IMAGES, SAMPLING_STEPS = 5_000, 25
 ROUNDS, BATCHES = 4, (32, 64)
 
 
@@ -84,6 +95,15 @@ CASES = {
     "Muon, batches of 16": Case(batch_size=16),
 }
 
+# Two cases at a time, so that what belongs together is there early.
+_NAMES = list(CASES)
+PARTS = {
+    f"{name} {seed}": (name, seed)
+    for first in range(0, len(_NAMES), 2)
+    for seed in SEEDS
+    for name in _NAMES[first : first + 2]
+}
+
 
 def main() -> None:
     """Measure what is asked for, and write all that is there."""
@@ -101,8 +121,10 @@ def main() -> None:
         precision = name_of_precision(accelerator)
     figures |= {
         "images": IMAGES,
-        "seeds": SEEDS,
+        "seeds": list(SEEDS),
+        "starts": len(STARTS),
         "samples": SAMPLES,
+        "floor": floor_for(SAMPLES),
         "sampling_steps": SAMPLING_STEPS,
         "held_out": HELD_OUT,
         "loss_images": LOSS_IMAGES,
@@ -115,78 +137,74 @@ def main() -> None:
 def run_all() -> None:
     """Train and measure what nobody has yet and nobody else is at."""
     torch.set_num_threads(1)
-    FOLDER.mkdir(parents=True, exist_ok=True)
     images = complete_mnist()[0].images
     seen, held_out = images[:-HELD_OUT], images[-HELD_OUT:]
-    classifier = load_classifier()
-    features, _ = classify(classifier, held_out)
-    names = list(CASES)  # two at a time, so that what belongs together is there early
-    pairs = [names[start : start + 2] for start in range(0, len(names), 2)]
-    for name, seed in ((name, seed) for pair in pairs for seed in SEEDS for name in pair):
-        done = file_of(name, seed)
-        try:
-            with FileLock(done.with_suffix(".lock"), timeout=0):
-                if done.exists():
-                    continue
-                model = trained(CASES[name], seed, seen, f"{name}, seed {seed}")
-                save_model(done.with_suffix(".safetensors"), model, DDPMConfig(), {})
-                found = {
-                    "loss": held_out_loss(model, held_out[:LOSS_IMAGES]),
-                    "fid": fid(model, seed, classifier, features),
-                }
-                write_atomically(done, json.dumps(found).encode())
-        except Timeout:
-            continue
+    classifier = load_classifier().to(make_accelerator().device)
+    features = features_of(classifier, held_out)
 
+    def measured(name: str, seed: int) -> dict[str, Any]:
+        model = trained(CASES[name], seed, seen, f"{name}, seed {seed}")
+        return {
+            "loss": held_out_loss(model, held_out[:LOSS_IMAGES]),
+            "fid": [fid(model, start, classifier, features) for start in STARTS],
+        }
 
-def file_of(name: str, seed: int) -> Path:
-    """Where the figures of one run are kept."""
-    return FOLDER / f"{name.replace(' ', '-').replace(',', '')}-{seed}.json"
+    share_work("optimizers", {part: functools.partial(measured, *PARTS[part]) for part in PARTS})
 
 
 def trained(case: Case, seed: int, images: torch.Tensor, name: str) -> DDPM:
-    """The averaged model."""
+    """The averaged model; in float32, whatever this machine offers."""
     torch.manual_seed(seed)
-    model, config = DDPMConfig().build(), case.config(seed)
-    accelerator = Accelerator(cpu=True, mixed_precision="no")
-    records = train(model, images, config, accelerator=accelerator)
-    *_, record = tqdm(records, name, config.steps)
-    return record.ema
+    accelerator = Accelerator(mixed_precision="no")
+    with exact_float32():
+        records = train(DDPMConfig().build(), images, case.config(seed), accelerator=accelerator)
+        *_, record = tqdm(records, name, IMAGES // case.batch_size, mininterval=10)
+    ema: DDPM = record.ema
+    return ema
 
 
 @torch.no_grad()
 def held_out_loss(model: DDPM, images: torch.Tensor) -> float:
     """The training loss on images that were not trained on, with t spread evenly."""
-    generator = torch.Generator().manual_seed(0)
+    generator, device = torch.Generator().manual_seed(0), next(model.parameters()).device
     losses = []
     for x0 in images.split(250):
         t = stratified_integers(1, model.schedule.T + 1, len(x0), generator)
         eps = torch.randn(x0.shape, generator=generator)
-        losses.append(model(x0, t, eps).total)
+        with exact_float32():
+            losses.append(model(*(each.to(device) for each in (x0, t, eps))).total)
     return float(torch.cat(losses).mean())
 
 
-def fid(model: DDPM, seed: int, classifier: Any, features: torch.Tensor) -> float:
-    """The distance of samples from the held-out images, each seed from noise of its own."""
-    generator = torch.Generator().manual_seed(1000 + seed)
-    samples = sample(model, SAMPLES, "ddim", SAMPLING_STEPS, generator)
-    return frechet_distance(classify(classifier, samples)[0], features)
+def fid(model: DDPM, start: int, classifier: Any, features: torch.Tensor) -> float:
+    """The distance of samples from the held-out images; all models get the same starts."""
+    generator = torch.Generator().manual_seed(1000 + start)
+    with exact_float32():
+        samples = sample(model, SAMPLES, "ddim", SAMPLING_STEPS, generator, batch_size=500)
+    return frechet_distance(features_of(classifier, samples), features)
+
+
+def features_of(classifier: DigitClassifier, images: torch.Tensor) -> torch.Tensor:
+    """On the classifier's device, and back."""
+    device = next(classifier.parameters()).device
+    return classify(classifier, images.to(device))[0].cpu()
 
 
 def collected() -> dict[str, Any]:
-    """For each case its settings, and mean, spread and figures of its runs; without what lacks."""
-    cases = {}
+    """For each case its settings, and mean and spread over its seeds; without what lacks."""
+    cases, found = {}, shared_work("optimizers", PARTS)
     for name, case in CASES.items():
-        files = [file_of(name, seed) for seed in SEEDS]
-        runs = [json.loads(file.read_text()) for file in files if file.exists()]
+        runs = [
+            found[part]["figures"] for part in PARTS if PARTS[part][0] == name and part in found
+        ]
         if runs:
-            cases[name] = {"settings": asdict(case), "runs": len(runs)}
-        for figure in ("loss", "fid") if runs else ():
-            values = [run[figure] for run in runs]
-            cases[name][figure] = {
-                "mean": round(statistics.mean(values), 5),
-                "standard_deviation": round(statistics.stdev(values), 5) if runs[1:] else None,
-                "values": [round(value, 5) for value in values],
+            cases[name] = {
+                "settings": asdict(case),
+                "runs": len(runs),
+                "loss": with_spread([run["loss"] for run in runs]),
+                "fid": with_spread([statistics.mean(run["fid"]) for run in runs]),
+                # How far the figure of one model moves from start to start.
+                "fid_over_starts": statistics.mean(statistics.stdev(run["fid"]) for run in runs),
             }
     return cases
 
