@@ -10,12 +10,12 @@ batch, the decay of the average, and the warm-up; all see as many images.
 
 Each model is measured from the same five starts x_T.
 
---runs trains and measures, on one thread and on the GPU where there is one, in float32, samples in
-bfloat16 where that is fast. What is done is kept under runs/optimizers, so that a second call goes on, and calls side by side share the
-work: a run takes about a minute on a GPU, and half an hour on one core of a CPU. --speed takes the
-time of a step, also on one thread, in the precision of this machine: the time that the process has
-the processor, the least of several rounds in turn. Both write book/results/optimizers.json from
-what there is.
+--runs trains and measures, on one thread and on the GPU where there is one: trains in float32, and
+samples in bfloat16 where that is fast. What is done is kept under runs/optimizers, so that a second
+call goes on, and calls side by side share the work: a run takes about a minute on a GPU, and half
+an hour on one core of a CPU. --speed takes the time of a step, also on one thread, in the precision
+of this machine: the time that the process has the processor, the least of several rounds in turn.
+Both write book/results/optimizers.json from what there is.
 """
 
 import argparse
