@@ -79,14 +79,14 @@ def measure(
 ) -> None:
     """Measure parts, and keep each in RESULTS as soon as it is there."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["measured_on"] = describe_machine() | {
-        "precision": accelerator.mixed_precision,
-        "date": time.strftime("%Y-%m-%d"),
-    }
     for part in tqdm(parts, unit="part"):
         started = time.monotonic()
         results[part] = PARTS[part](digits, unseen, accelerator, size)
         results[part]["seconds"] = round(time.monotonic() - started, 1)
+        results[part]["measured_on"] = describe_machine() | {
+            "precision": accelerator.mixed_precision,
+            "date": time.strftime("%Y-%m-%d"),
+        }
         write_atomically(RESULTS, (json.dumps(results, indent=2) + "\n").encode())
 
 
@@ -181,6 +181,7 @@ def quality(digits: Digits, unseen: Digits, accelerator: Accelerator, size: Size
     return {
         "cases": figures,
         "samples": size.samples,
+        "sampling_steps": size.sampling_steps,
         "floor": round(floor, 3),
         "batch": size.quality_batch,
     }

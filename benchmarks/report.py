@@ -292,8 +292,8 @@ def _gpu(figures: dict[str, Any]) -> list[str]:
     if quality := figures.get("quality"):
         parts += [
             f"FID of models trained from nothing, one run for each time: N = "
-            f"{quality['samples']:,} samples, 50 DDIM steps. The floor, of as many training "
-            f"images: {quality['floor']:.2f}.",
+            f"{quality['samples']:,} samples, {quality['sampling_steps']} DDIM steps. The floor, "
+            f"of as many training images: {quality['floor']:.2f}.",
             _quality_on_gpu(quality),
         ]
     if speed := figures.get("training"):
@@ -308,17 +308,37 @@ def _gpu(figures: dict[str, Any]) -> list[str]:
             for name, row in speed["cases"].items()
         ]
         head = ["training", "images/s", "seconds of the first five steps", "most memory, MiB"]
-        parts.append(_table(head, rows))
+        parts += [
+            f"Speed of training: the median of {speed['rounds']} rounds of {speed['steps']} steps.",
+            _table(head, rows),
+        ]
+    if waits := figures.get("waiting"):
+        rows = [
+            [
+                name,
+                f"{row['milliseconds_a_step']:.1f}",
+                f"{row['busy']:.0%}",
+                f"{row['copies_to_the_device_in_a_step']:g}",
+            ]
+            for name, row in waits["cases"].items()
+        ]
+        head = ["a step", "ms", "device busy", "copies to the device"]
+        parts += [
+            f"What the device does meanwhile, from {waits['steps']} steps under the profiler, "
+            f"which slows them down.",
+            _table(head, rows),
+        ]
     if sampling := figures.get("sampling"):
         parts.append(
             f"Sampling: {sampling['samples_per_second']:,.0f} images/s in "
             f"{sampling['sampling_steps']} DDIM steps."
         )
-    machine = figures["measured_on"]
-    parts.append(
-        f"{_measured_on(machine, 'python benchmarks/gpu.py', 0)} {machine['precision']}. "
-        f"{machine['date']}."
-    )
+    for part, found in figures.items():
+        machine = found["measured_on"]
+        parts.append(
+            f"{_measured_on(machine, f'python benchmarks/gpu.py {part}', 0)} "
+            f"{machine['precision']}. {machine['date']}."
+        )
     return parts
 
 
