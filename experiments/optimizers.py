@@ -48,8 +48,8 @@ from ddpm_tutorial import (
     DigitClassifier,
     TrainingConfig,
     classify,
-    exact_float32,
     frechet_distance,
+    full_float32,
     load_classifier,
     load_mnist,
     make_accelerator,
@@ -156,7 +156,7 @@ def trained(case: Case, seed: int, images: torch.Tensor, name: str) -> DDPM:
     """The averaged model; in float32, whatever this machine offers."""
     torch.manual_seed(seed)
     accelerator = Accelerator(mixed_precision="no")
-    with exact_float32():
+    with full_float32():
         records = train(DDPMConfig().build(), images, case.config(seed), accelerator=accelerator)
         *_, record = tqdm(records, name, IMAGES // case.batch_size, mininterval=10)
     ema: DDPM = record.ema
@@ -171,7 +171,7 @@ def held_out_loss(model: DDPM, images: torch.Tensor) -> float:
     for x0 in images.split(250):
         t = stratified_integers(1, model.schedule.T + 1, len(x0), generator)
         eps = torch.randn(x0.shape, generator=generator)
-        with exact_float32():
+        with full_float32():
             losses.append(model(*(each.to(device) for each in (x0, t, eps))).total)
     return float(torch.cat(losses).mean())
 

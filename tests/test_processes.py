@@ -14,21 +14,12 @@ from ddpm_tutorial import (
     Run,
     TutorialError,
     cli,
-    exact_float32,
     fingerprint,
     has_fast_bfloat16,
     in_all_processes,
     load_checkpoint,
     make_accelerator,
 )
-
-
-def test_a_gpu_rounds_nothing_while_float32_is_to_be_exact() -> None:
-    usual = torch.backends.cudnn.allow_tf32
-    with exact_float32():
-        assert torch.backends.cudnn.enabled
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 == usual
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The device to compute on, and the other processes of a run, if `accelerate launch` started it."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
@@ -13,7 +12,6 @@ from ddpm_tutorial.errors import TutorialError
 
 __all__ = [
     "any_process",
-    "exact_float32",
     "has_fast_bfloat16",
     "in_all_processes",
     "make_accelerator",
@@ -43,11 +41,6 @@ def has_fast_bfloat16() -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def exact_float32() -> AbstractContextManager[None]:
-    """Inside, a GPU convolves float32 in float32: by itself it would round to ten bits (TF32)."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def in_all_processes(

@@ -12,7 +12,7 @@ import torch
 
 from ddpm_tutorial.algorithms.elbo import measure_bound
 from ddpm_tutorial.algorithms.evaluation import measure_samples, nearest_sheet
-from ddpm_tutorial.algorithms.processes import exact_float32, make_accelerator
+from ddpm_tutorial.algorithms.processes import make_accelerator
 from ddpm_tutorial.algorithms.sampling import SAMPLERS, sample
 from ddpm_tutorial.cli.words import labels_for, one_of, path_named
 from ddpm_tutorial.errors import check_seed
@@ -116,14 +116,9 @@ class Evaluate:
         order = torch.randperm(len(test_images), generator=generator)[:n]
         # In float32 on every machine: bfloat16 would add its rounding to the bound.
         labels = test.labels[order].to(device) if model.num_classes else None
-        with exact_float32():
-            bound = measure_bound(
-                model.denoiser(labels),
-                test_images[order.to(device)],
-                generator,
-                terms,
-                progress=True,
-            )
+        bound = measure_bound(
+            model.denoiser(labels), test_images[order.to(device)], generator, terms, progress=True
+        )
         record = {
             "command": shlex.join(["ddpm-tutorial", *sys.argv[1:]]),
             "checkpoint": self.checkpoint,
