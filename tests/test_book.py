@@ -81,6 +81,18 @@ def test_no_two_figures_have_the_same_name():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_exercises_stand_in_the_order_of_their_stars_each_before_its_solution(path):
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    stars = re.findall(r"^```\{exercise\} (★+) ", text, re.MULTILINE)
+    assert stars == sorted(stars, key=len)
+    exercises = re.findall(r"^```\{exercise\}.*\n:label: (.*)$", text, re.MULTILINE)
+    assert re.findall(r"^```\{solution(?:-start)?\} (.*)$", text, re.MULTILINE) == exercises
+    assert len(stars) in (0, len(exercises))
+    assert text.count("```{solution-start}") == text.count("```{solution-end}")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_output_is_an_error_or_a_warning(path):
     for cell in code_cells(path):
         for output in cell.outputs:
