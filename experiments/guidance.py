@@ -171,12 +171,16 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     runs = {w: [found[part_of(w, start)] for start in STARTS] for w in STRENGTHS}
     plain = runs[STRENGTHS[0]]
     return {
-        "settings": {"sampler": "ddim", "steps": SAMPLING_STEPS, "references": 10_000},
+        "settings": {
+            "sampler": "ddim",
+            "steps": SAMPLING_STEPS,
+            "references": 10_000,
+            "strength": list(STRENGTHS),
+        },
         "samples": SAMPLES,
         "starts": len(STARTS),
         "floor": floor_for(SAMPLES),
         "real": {"sets": SETS} | {name: with_spread(found[REAL][name]) for name in FIGURES},
-        "strength": list(STRENGTHS),
         "by_strength": {f"{w:g}": spread_of_each(runs[w], FIGURES) for w in STRENGTHS},
         "differences": {
             f"{w:g}": {
