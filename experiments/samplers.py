@@ -61,7 +61,7 @@ def part_of(name: str, evaluations: int, start: int, noise: int) -> str:
 GRID = [
     *((name, n, start, start) for n in EVALUATIONS for start in STARTS for name in SAMPLERS),
     *((*OWN_NOISE, STARTS[0], noise) for noise in STARTS[1:]),
-    *((name, MANY, start, start) for start in STARTS_OF_MANY for name in SAMPLERS),
+    *((name, MANY, start, start) for name in SAMPLERS for start in STARTS_OF_MANY),
 ]
 PARTS = {part_of(*setting): setting for setting in GRID}
 HALF_WAY = {f"half way, start {start}": start for start in STARTS}
@@ -175,7 +175,7 @@ def by_evaluations(found: dict[str, Any], name: str) -> dict[str, Any]:
     row = {}
     for evaluations in (*EVALUATIONS, MANY):
         runs = list(runs_of(found, name, evaluations).values())
-        if runs:
+        if len(runs) > 1:
             row[str(evaluations)] = {
                 "starts": len(runs),
                 **spread_of_each(runs, ("fid", "confidence")),
