@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ddpm_tutorial import (
     classify,
-    exact_float32,
     frechet_distance,
+    full_float32,
     load_classifier,
     load_pretrained,
     make_accelerator,
@@ -36,7 +36,7 @@ class Bench:
 
     def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and probabilities of images, exact, and back on the CPU."""
-        with exact_float32():
+        with full_float32():
             found = classify(self.classifier, images.float().to(self.accelerator.device))
         return found[0].cpu(), found[1].cpu()
 
