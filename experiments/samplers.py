@@ -5,15 +5,15 @@
 For each sampler and number of evaluations: the Frechet distance of 2,000 samples from the 10,000
 test images of MNIST, on the features of the shipped classifier, and the classifier's confidence,
 from five starts x_T, which are the same for all samplers; so their differences are taken start by
-start. At 1,000 evaluations there are two starts. A sampler that draws noise draws other noise for
-each start. How far that noise alone moves its figure is measured at one setting, from one start.
+start. A sampler that draws noise draws other noise for each start. How far that noise alone moves
+its figure is measured at one setting, from one start.
 
 Also: how much ink digits have that are made half way between two noises, on the straight line and
-on the circle, beside those of the two ends, and their distance from the test images.
+on the circle, and how far they are from the test images, beside the digits of the two ends.
 
 --runs samples. What is done is kept under runs/samplers, so that a second call goes on, and calls
-side by side share the work: some three minutes on a GPU, where a call without it takes no time.
-Both write book/results/samplers.json from what there is.
+side by side share the work: some minutes on a GPU, where a call without it takes no time.
+Both write book/results/samplers.json.
 """
 
 import argparse
@@ -30,11 +30,10 @@ from _results import (
     complete_mnist,
     floor_for,
     share_work,
-    shared_work,
     with_spread,
     write_results,
 )
-from _samples import BATCH, Bench, ink_of, paired, spread_of_each, start_of
+from _samples import BATCH, Bench, all_work, ink_of, paired, spread_of_each, start_of
 from torch import Tensor
 
 from ddpm_tutorial import ASSETS, DDIM, Ancestral, DPMSolver, Sampler, sample
@@ -47,7 +46,6 @@ SAMPLERS: dict[str, Sampler] = {
     "dpm++": DPMSolver(),
 }
 EVALUATIONS = (5, 10, 20, 50, 100)
-MANY, STARTS_OF_MANY = 1000, range(2)
 # One setting from one start, with the noise of other starts.
 OWN_NOISE = ("ddpm-small", 50)
 INTERPOLATION = ("dpm++", 15)
@@ -61,7 +59,6 @@ def part_of(name: str, evaluations: int, start: int, noise: int) -> str:
 GRID = [
     *((name, n, start, start) for n in EVALUATIONS for start in STARTS for name in SAMPLERS),
     *((*OWN_NOISE, STARTS[0], noise) for noise in STARTS[1:]),
-    *((name, MANY, start, start) for name in SAMPLERS for start in STARTS_OF_MANY),
 ]
 PARTS = {part_of(*setting): setting for setting in GRID}
 HALF_WAY = {f"half way, start {start}": start for start in STARTS}
@@ -69,12 +66,12 @@ REAL = "real"
 
 
 def main() -> None:
-    """Measure if asked to, and write all that is there."""
+    """Measure if asked to, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", action="store_true", help="sample and measure")
     if parser.parse_args().runs:
         run_all()
-    found = shared_work(NAME, [REAL, *HALF_WAY, *PARTS])
+    found = all_work(NAME, [REAL, *HALF_WAY, *PARTS])
     # The duration is that of all parts together, wherever they were done.
     seconds = sum(record["seconds"] for record in found.values())
     write_results(
@@ -141,7 +138,7 @@ def circle(a: Tensor, b: Tensor) -> Tensor:
 
 def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Mean and spread over starts of all that there is, and the differences start by start."""
-    own = [found.get(part_of(*OWN_NOISE, STARTS[0], noise)) for noise in STARTS]
+    own = [found[part_of(*OWN_NOISE, STARTS[0], noise)] for noise in STARTS]
     return {
         "settings": {
             "weights": hashlib.sha256((ASSETS / "mnist.safetensors").read_bytes()).hexdigest()[:12],
@@ -153,82 +150,72 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "floor": floor_for(SAMPLES),
         "real": {"confidence": with_spread(found[REAL]["confidence"])},
         "samplers": {name: by_evaluations(found, name) for name in SAMPLERS},
-        "differences": {str(n): between_samplers(found, n) for n in (*EVALUATIONS, MANY)},
+        "differences": {str(n): between_samplers(found, n) for n in EVALUATIONS},
         "gains": {name: to_more_evaluations(found, name) for name in SAMPLERS},
         "own_noise": {
             "sampler": OWN_NOISE[0],
             "evaluations": OWN_NOISE[1],
-            **spread_of_each([run for run in own if run], ("fid", "confidence")),
+            **spread_of_each(own, ("fid", "confidence")),
         },
-        "half_way": half_way([found[part] for part in HALF_WAY if part in found]),
+        "half_way": half_way([found[part] for part in HALF_WAY]),
     }
 
 
-def runs_of(found: dict[str, Any], name: str, evaluations: int) -> dict[int, dict[str, float]]:
-    """By start what was found for a sampler at a number of evaluations."""
-    parts = {start: part_of(name, evaluations, start, start) for start in STARTS}
-    return {start: found[part] for start, part in parts.items() if part in found}
+def runs_of(found: dict[str, Any], name: str, evaluations: int) -> list[dict[str, float]]:
+    """What was found from each start for a sampler at a number of evaluations."""
+    return [found[part_of(name, evaluations, start, start)] for start in STARTS]
+
+
+def fids_of(found: dict[str, Any], name: str, evaluations: int) -> list[float]:
+    """FID from each start."""
+    return [run["fid"] for run in runs_of(found, name, evaluations)]
 
 
 def by_evaluations(found: dict[str, Any], name: str) -> dict[str, Any]:
-    """The row of a sampler; each cell says how many starts it rests on."""
-    row = {}
-    for evaluations in (*EVALUATIONS, MANY):
-        runs = list(runs_of(found, name, evaluations).values())
-        if len(runs) > 1:
-            row[str(evaluations)] = {
-                "starts": len(runs),
-                **spread_of_each(runs, ("fid", "confidence")),
-            }
-    return row
+    """The row of a sampler."""
+    return {
+        str(n): spread_of_each(runs_of(found, name, n), ("fid", "confidence")) for n in EVALUATIONS
+    }
 
 
 def between_samplers(found: dict[str, Any], evaluations: int) -> dict[str, Any]:
     """FID of one sampler less that of another at as many evaluations."""
-    runs = {name: runs_of(found, name, evaluations) for name in SAMPLERS}
-    pairs = {
-        f"{a}-minus-{b}": compared(runs[a], runs[b]) for a, b in itertools.combinations(SAMPLERS, 2)
-    }
-    return {name: difference for name, difference in pairs.items() if difference}
+    fids = {name: fids_of(found, name, evaluations) for name in SAMPLERS}
+    return {f"{a}-minus-{b}": paired(fids[a], fids[b]) for a, b in itertools.combinations(fids, 2)}
 
 
 def to_more_evaluations(found: dict[str, Any], name: str) -> dict[str, Any]:
     """FID of a sampler less its own with the next larger number of evaluations."""
-    numbers = (*EVALUATIONS, MANY)
-    pairs = {
-        f"{n}-minus-{more}": compared(runs_of(found, name, n), runs_of(found, name, more))
-        for n, more in [*itertools.pairwise(numbers), (20, 100)]
-    }
-    return {pair: difference for pair, difference in pairs.items() if difference}
-
-
-def compared(
-    first: dict[int, dict[str, float]], second: dict[int, dict[str, float]]
-) -> dict[str, Any] | None:
-    """`paired` over the starts that both have; None where these are fewer than two."""
-    starts = sorted(first.keys() & second.keys())
-    if len(starts) < 2:
-        return None
-    fids = ([runs[start]["fid"] for start in starts] for runs in (first, second))
-    return {"starts": len(starts), **paired(*fids)}
+    fids = {n: fids_of(found, name, n) for n in EVALUATIONS}
+    pairs = [*itertools.pairwise(EVALUATIONS), (20, 100)]
+    return {f"{n}-minus-{more}": paired(fids[n], fids[more]) for n, more in pairs}
 
 
 def half_way(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ink and FID of the ends and of what lies between; ink less that of the ends, by start."""
-    ends = [(run["one"]["ink"] + run["other"]["ink"]) / 2 for run in runs]
+    """Ink and FID of an end and of what lies between; how they differ from both ends, by start."""
     places = {
         place: spread_of_each([run[place] for run in runs], ("fid", "ink", "confidence"))
         for place in ("one", "line", "circle")
+    }
+    ends = {
+        figure: [(run["one"][figure] + run["other"][figure]) / 2 for run in runs]
+        for figure in ("ink", "fid")
+    }
+    less_ends = {
+        figure: {
+            place: paired([run[place][figure] for run in runs], ends[figure])
+            for place in ("line", "circle")
+        }
+        for figure in ends
     }
     sampler, evaluations = INTERPOLATION
     return {
         "sampler": sampler,
         "evaluations": evaluations,
         **places,
-        "ink-of-ends": with_spread(ends),
-        "lost": {
-            place: paired([run[place]["ink"] for run in runs], ends) for place in ("line", "circle")
-        },
+        "ink-of-ends": with_spread(ends["ink"]),
+        "lost": less_ends["ink"],
+        "farther": less_ends["fid"],
     }
 
 
