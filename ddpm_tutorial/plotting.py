@@ -55,8 +55,9 @@ def step_slider(images: Tensor, captions: list[str], description: str) -> str:
     """HTML that shows one at a time of `images` (N, 1, H, W) in [-1, 1], chosen with a slider.
 
     For `IPython.display.HTML`. It carries its own pictures, so that it also works in the rendered
-    book, with no kernel and no network. `captions` names each image; `description` says
-    what there is to see, for those who cannot. Raises ValueError unless there are N >= 2 captions.
+    book, with no kernel and no network. The picture is 16 rem high where the page is wide enough.
+    `captions` names each image; `description` says what there is to see, for those who cannot.
+    Raises ValueError unless there are N >= 2 captions.
     """
     if len(captions) != len(images) or len(images) < 2:
         raise ValueError(
@@ -71,7 +72,8 @@ def step_slider(images: Tensor, captions: list[str], description: str) -> str:
         f"this.nextElementSibling.textContent={json.dumps(captions)}[this.value]"
     )
     return (
-        f'<div class="step-slider" style="max-width:16rem;margin:1rem auto;text-align:center">'
+        f'<div class="step-slider" style="max-width:{16 * width / height:.4g}rem;'
+        f'margin:1rem auto;text-align:center">'
         f'<div role="img" aria-label="{html.escape(description)}" style="width:100%;'
         f"aspect-ratio:{width}/{height};image-rendering:pixelated;background:"
         f"url(data:image/png;base64,{base64.b64encode(strip).decode()}) 0 0/"

@@ -152,7 +152,7 @@ def tags_of(page):
 def test_a_slider_holds_its_pictures_captions_and_description():
     images = torch.linspace(-1, 1, 3 * 6 * 4).view(3, 1, 6, 4)
     page = step_slider(images, ["t = 1", 'a "<b>"', "last"], 'what & "why"')
-    (_, picture), (_, slider), (_, label) = tags_of(page)[1:]
+    (_, frame), (_, picture), (_, slider), (_, label) = tags_of(page)
     assert picture["role"] == "img"
     assert picture["aria-label"] == 'what & "why"'
     strip = re.search(r"base64,([^)]*)\)", picture["style"])
@@ -160,6 +160,7 @@ def test_a_slider_holds_its_pictures_captions_and_description():
     assert (pixels == digit_sheet(images, columns=3, gap=0)).all()
     assert pixels.shape == (6, 12)
     assert "aspect-ratio:4/6" in picture["style"]
+    assert "max-width:10.67rem" in frame["style"]  # 16 high
     assert picture["style"].endswith(" 0 0/300% 100%")  # three pictures side by side
     assert (slider["min"], slider["max"], label["for"]) == ("0", "2", slider["id"])
     # JSON in the handler: the captions by number, in order, with their quotes escaped.
