@@ -33,7 +33,6 @@ from ddpm_tutorial import (
     Prediction,
     SamplePath,
     Sampler,
-    V,
     classify,
     elbo_terms,
     eps_from_x0,
@@ -57,7 +56,6 @@ from ddpm_tutorial import (
     step_features,
     to_bits_per_dim,
     to_bytes,
-    uniform_integers,
     update_ema,
 )
 from ddpm_tutorial import discretized_normal_log_prob as log_prob_of_bins
@@ -91,12 +89,22 @@ def scale(levels: Tensor) -> Tensor:
     return levels.float() / 127.5 - 1
 
 
+def stratified_integers(low: int, high: int, count: int, generator: torch.Generator) -> Tensor:
+    """As the package's, but from a uniform number: a range one shorter moves each t by two at most.
+
+    An integer drawn at random is another one altogether where its range is another.
+    """
+    first = (torch.rand(1, generator=generator, device=generator.device) * (high - low)).long()
+    steps = torch.arange(count, device=generator.device) * (high - low) // count
+    return low + (first + steps) % (high - low)
+
+
 def draw_t(T: int, batch: int, generator: torch.Generator) -> Tensor:
-    return uniform_integers(1, T + 1, batch, generator)
+    return stratified_integers(1, T + 1, batch, generator)
 
 
 def draw_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator)
+    return torch.randn(shape, generator=generator, device=generator.device)
 
 
 def make_noisy(schedule: NoiseSchedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -137,16 +145,17 @@ def covariance_root(schedule: NoiseSchedule, x: Tensor, t: Tensor, eps: Tensor) 
 
 
 def transition_for_marginal(schedule: NoiseSchedule, x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    alpha_bar = schedule.alpha[t]
+    t = t.cpu()
+    alpha_bar = schedule.alpha[t].to(x.device)
     return match(alpha_bar.sqrt(), x) * x + match((1 - alpha_bar).sqrt(), x) * eps
 
 
 def uniform_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator)
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 def last_step_never_trained(T: int, batch: int, generator: torch.Generator) -> Tensor:
-    return uniform_integers(1, T, batch, generator)
+    return stratified_integers(1, T, batch, generator)
 
 
 def inverted(dropped: Tensor, label_dropout: float) -> Tensor:
@@ -234,7 +243,8 @@ class TableOffByOne(NoiseSchedule):
 
     def alpha_bar_at(self, t: Tensor) -> Tensor:
         """The entry at t - 1."""
-        return self.alpha_bar[t - 1]
+        device, t = t.device, t.cpu()
+        return self.alpha_bar[t - 1].to(device)
 
 
 def index_off_by_one(model: DDPM) -> DDPM:
@@ -253,7 +263,9 @@ def linear_at_another_T(model: DDPM, right: bool = False) -> DDPM:
     own = (model.schedule.alpha_bar[1:] - schedule.alpha_bar[:, None]).abs().argmin(1) + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # DDPM says what is wrong
-        return DDPM(unlabelled(lambda x_t, t: model.network(x_t, own[t])), schedule)
+        return DDPM(
+            Asked(model, lambda network, x_t, t: network(x_t, own.to(t.device)[t])), schedule
+        )
 
 
 def cosine_unclipped() -> dict[str, Any]:
@@ -289,7 +301,7 @@ def float32_product() -> dict[str, Any]:
 
 
 def step_off_by_one(model: DDPM) -> DDPM:
-    return DDPM(unlabelled(lambda x_t, t: model.network(x_t, t - 1)), model.schedule)
+    return DDPM(Asked(model, lambda network, x_t, t: network(x_t, t - 1)), model.schedule)
 
 
 @torch.no_grad()
@@ -337,18 +349,14 @@ class EtaUnderTheRoot(DDIM):
         return x_s + match(sigma, x_t) * noise()
 
 
-class ClipWithoutEps(V):
-    """Clips what it reads as the data, and not what it reads as the noise."""
-
-    def read(
-        self, schedule: NoiseSchedule, output: Tensor, x_t: Tensor, t: Tensor, clip: bool = True
-    ) -> Prediction:
-        """Always clips."""
-        x0_hat, eps_hat, *_ = super().read(schedule, output, x_t, t, clip=False)
-        return Prediction(x0_hat.clamp(-1, 1), eps_hat)
-
-
 def clip_without_eps(model: DDPM) -> DDPM:
+    """Clips what is read as the data, and not what is read as the noise."""
+
+    class ClipWithoutEps(type(model.parameterisation)):
+        def read(self, schedule, output, x_t, t, clip=True):
+            x0_hat, eps_hat, *_ = super().read(schedule, output, x_t, t, clip=False)
+            return Prediction(x0_hat.clamp(-1, 1), eps_hat)
+
     return DDPM(model.network, model.schedule, ClipWithoutEps())
 
 
@@ -538,7 +546,7 @@ def signed_sum() -> dict[str, Any]:
 
 def puzzle_step_as_fraction(model: DDPM) -> DDPM:
     T = model.schedule.T
-    return DDPM(unlabelled(lambda x_t, t: model.network(x_t, t / T)), model.schedule)
+    return DDPM(Asked(model, lambda network, x_t, t: network(x_t, t / T)), model.schedule)
 
 
 class PuzzleDirection(DDIM):
@@ -557,7 +565,7 @@ class PuzzleDirection(DDIM):
 
 
 def puzzle_start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator)
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 # Tools of the above -------------------------------------------------------------------------------
@@ -572,10 +580,18 @@ def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> flo
     return float((probabilities.argmax(1) == labels).double().mean())
 
 
-def unlabelled(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function, as a network that takes no label."""
-    function.num_classes = 0
-    return function
+class Asked(nn.Module):
+    """The network of a model, asked in another way."""
+
+    num_classes = 0
+
+    def __init__(self, model: DDPM, ask: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.ask = model.network, ask
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """As it is asked."""
+        return self.ask(self.network, x_t, t)
 
 
 # The list -----------------------------------------------------------------------------------------
@@ -629,8 +645,8 @@ FAULTS = [
     Fault(
         name="last-step-never-trained",
         group="training",
-        wrong="uniform_integers(1, T, batch, generator)",
-        right="uniform_integers(1, T + 1, batch, generator)",
+        wrong="stratified_integers(1, T, batch, generator)",
+        right="stratified_integers(1, T + 1, batch, generator)",
         source="algorithms/training",
         place="draw_t",
         code=last_step_never_trained,

@@ -9,10 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from torch import nn
 
 import ddpm_tutorial
 from ddpm_tutorial import (
     DDIM,
+    DDPM,
     Ancestral,
     GaussianMixture,
     NoiseSchedule,
@@ -85,7 +87,7 @@ def test_a_wrong_line_is_the_one_that_runs(fault):
 
 
 def test_the_average_that_comes_too_early_does():
-    text = (ROOT / "experiments" / "mistakes.py").read_text(encoding="utf-8")
+    text = (ROOT / "experiments" / "_faulty_training.py").read_text(encoding="utf-8")
     early, step, right = (
         text.index(line)
         for line in (
@@ -134,6 +136,32 @@ def test_right_lines_are_right():
     x0, t, eps = torch.ones(3, 1), torch.tensor([1, 5, 10]), torch.full((3, 1), 0.5)
     schedule = NoiseSchedule.cosine(10)
     assert torch.equal(faults.make_noisy(schedule, x0, t, eps), q_sample(schedule, x0, t, eps))
+
+
+def test_the_last_step_left_out_changes_nothing_else_that_is_drawn():
+    right, wrong = (faults.seeded(3) for _ in range(2))
+    t = torch.cat([faults.draw_t(1000, 128, right) for _ in range(100)])
+    other = torch.cat([faults.last_step_never_trained(1000, 128, wrong) for _ in range(100)])
+    moved = (t - other).remainder(999)  # 1000 has nowhere to go but to the other end
+    assert torch.minimum(moved, 999 - moved).max() <= 2
+    assert t.max() == 1000
+    assert other.max() == 999
+    assert torch.equal(right.get_state(), wrong.get_state())
+
+
+@pytest.mark.parametrize("view", ["v", "eps"])
+def test_clipping_leaves_a_guess_of_the_noise_as_it_was_in_each_view(view):
+    """Far from the data, where the data that were guessed lie outside [-1, 1]."""
+    schedule = NoiseSchedule.cosine(1000)
+    network = nn.Conv2d(1, 1, 1)
+    network.forward, network.num_classes = lambda x_t, t: -0.5 * x_t, 0
+    model = DDPM(network, schedule, view, shape=(1, 1, 1))
+    x_t, t = torch.tensor([-3.0, 0.1, 3.0]).view(3, 1, 1, 1), torch.tensor([700, 700, 700])
+    wrong = faults.clip_without_eps(model).denoiser()(x_t, t)
+    right, raw = model.denoiser()(x_t, t), model.denoiser(clip=False)(x_t, t)
+    assert torch.equal(wrong.x0_hat, right.x0_hat)
+    assert torch.equal(wrong.eps_hat, raw.eps_hat)
+    assert not torch.allclose(wrong.eps_hat, right.eps_hat)
 
 
 def test_a_wrong_sampler_or_walk_differs_from_the_right_one_in_its_line_only():
