@@ -23,8 +23,8 @@ from ddpm_tutorial import (
 )
 
 # A mean of so many differences is told from 0 where it is further from it than this many of its
-# standard errors: 95 % of Student's distribution, for three seeds and for five starts.
-STUDENT = {3: 4.303, 5: 2.776}
+# standard errors: 95 % of Student's distribution. Three are seeds, five are starts.
+STUDENT = {2: 12.706, 3: 4.303, 5: 2.776}
 
 
 class Reference:

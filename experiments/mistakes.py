@@ -109,12 +109,11 @@ COMPARED = {
 
 def parts() -> dict[str, Callable[[], dict[str, Any]]]:
     """Every piece of work; each gives figures by name of the fault or of the right line."""
-    work: dict[str, Callable[[], dict[str, Any]]] = {}
+    work: dict[str, Callable[[], dict[str, Any]]] = {"real": real}
+    work |= {name: functools.partial(sampled, name) for name in LINES}
     for seed in SEEDS:
         for name in TRAININGS:
             work[f"{name} {seed}"] = functools.partial(trained, name, seed)
-    work |= {name: functools.partial(sampled, name) for name in LINES}
-    work["real"] = real
     for fault in FAULTS:
         if fault.place == "figures":
             work[fault.name] = fault.code
@@ -127,7 +126,7 @@ def main() -> None:
     work = parts()
     share_work("mistakes", work)
     found = shared_work("mistakes", work)
-    precision = name_of_precision(make_accelerator())
+    precisions = {part["figures"].get("precision") for part in found.values()} - {None}
     findings = collected({part: record["figures"] for part, record in found.items()})
     settings = {
         "training_steps": STEPS,
@@ -150,7 +149,7 @@ def main() -> None:
         {"settings": settings, "findings": findings},
         seed=SEEDS[0],
         started=time.monotonic() - sum(record["seconds"] for record in found.values()),
-        precision=f"{precision} to train and to sample, float32 for the rest",
+        precision=f"{' and '.join(precisions)} to train and to sample, float32 for the rest",
         measured_on=next(iter(found.values()))["measured_on"],
     )
     for name in findings:
@@ -182,8 +181,8 @@ def trained(name: str, seed: int) -> dict[str, dict[str, Any]]:
     return {which: figures | {"loss": loss} for which, figures in found.items()}
 
 
-def sampled(name: str) -> dict[str, dict[str, Any]]:
-    """What the shipped model draws by the lines of this name."""
+def sampled(name: str) -> dict[str, Any]:
+    """What the shipped model draws by the lines of this name, and in which precision."""
     shipped = load_pretrained().to(make_accelerator().device)
     lines = dict(LINES[name])
     model = lines.pop("change", lambda model: model)(shipped)
@@ -191,7 +190,7 @@ def sampled(name: str) -> dict[str, dict[str, Any]]:
     if name in ("right-ddim", "step-off-by-one"):  # as many draws of its loss and of its bound
         draws = [weights(model, start) for start in STARTS]
         figures |= {key: [draw[key] for draw in draws] for key in ("held_out", "bits_per_dim")}
-    return {name: figures}
+    return {name: figures, "precision": name_of_precision(make_accelerator())}
 
 
 def draw(
@@ -280,12 +279,14 @@ def collected(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
         other = COMPARED.get(name, "right-ddim" if name in LINES else "right-trained")
         if name.startswith(("right-", "real")) or other not in values:
             continue
+        if len(figures["fid"]) != len(values[other]["fid"]):  # not all seeds are there yet
+            continue
         right = values[other]
         findings[name]["against"] = other
         findings[name]["difference"] = {
             key: paired_difference(figures[key], right[key])
-            for key in figures.keys() & right.keys()
-            if key != "bits_error" and len(figures[key]) == len(right[key])
+            for key in figures
+            if key in right and key != "bits_error"
         }
     return findings
 

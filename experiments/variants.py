@@ -96,13 +96,13 @@ def main() -> None:
     torch.set_num_threads(1)
     share_work("variants", {part: functools.partial(measured, *PARTS[part]) for part in PARTS})
     found = shared_work("variants", PARTS)
-    precision = name_of_precision(make_accelerator())
+    precisions = {record["figures"]["precision"] for record in found.values()}
     write_results(
         "variants",
         collected({part: record["figures"] for part, record in found.items()}),
         seed=SEEDS[0],
         started=time.monotonic() - sum(record["seconds"] for record in found.values()),
-        precision=f"{precision}; the bound in float32",
+        precision=f"{' and '.join(precisions)}; the bound in float32",
         measured_on=next(iter(found.values()))["measured_on"],
     )
     rows = [kept_picture("variants", name) for name in VARIANTS]
@@ -120,6 +120,7 @@ def measured(name: str, seed: int) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "fid": [fid(images) for images in (first, *others)],
         "bound": bound(model),
+        "precision": name_of_precision(make_accelerator()),
     }
     if name == LEARNED:
         figures["few_steps"] = {
