@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ddpm_tutorial import (
     classify,
-    exact_float32,
     frechet_distance,
     from_bytes,
+    full_float32,
     load_classifier,
     make_accelerator,
     to_bytes,
@@ -39,7 +39,7 @@ class Reference:
 
     def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and probabilities of images (N, 1, 28, 28), on the CPU."""
-        with exact_float32():
+        with full_float32():
             features, probabilities = classify(self.classifier, images.to(self.device))
         return features.cpu(), probabilities.cpu()
 

@@ -48,7 +48,7 @@ from ddpm_tutorial import (
     Pairs,
     SamplePath,
     Sampler,
-    exact_float32,
+    full_float32,
     load_pretrained,
     make_accelerator,
     measure_bound,
@@ -256,7 +256,7 @@ def weights(model: DDPM, seed: int = 0) -> dict[str, float]:
     x0, generator = images[:LOSS_IMAGES], faults.seeded(seed)
     t = 1 + torch.arange(len(x0), device=x0.device) * model.schedule.T // len(x0)
     eps = standard_normal(x0.shape, x0, generator)
-    with exact_float32():
+    with full_float32():
         loss = model(x0, t, eps).total.mean()
     bound = measure_bound(model, images[:BOUND_IMAGES], generator, TERMS, batch_size=500)
     return {
