@@ -5,7 +5,8 @@
 A fault in training is put into three trainings, with as many seeds, and is compared seed by seed
 with the same training without it: the same first weights, images, t and noise. They are short, but
 their samples can be read. A fault in sampling needs none: there the shipped model draws, from five
-starts, and is compared start by start. The other faults compute both sides by themselves.
+starts, and is compared start by start. The other faults compute both sides by themselves, those
+that draw something five times.
 
 Each difference has a mean, a spread, and `visible`, the least mean that could be told from 0 with
 so many pairs: what is above it is seen, what is below it is not, for all faults alike.
@@ -115,8 +116,10 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         for name in TRAININGS:
             work[f"{name} {seed}"] = functools.partial(trained, name, seed)
     for fault in FAULTS:
-        if fault.place == "figures":
+        if fault.place == "exact":
             work[fault.name] = fault.code
+        if fault.place == "draws":
+            work[fault.name] = functools.partial(drawn, fault.code)
     return work
 
 
@@ -127,13 +130,11 @@ def main() -> None:
     share_work("mistakes", work)
     found = shared_work("mistakes", work)
     precisions = {part["figures"].get("precision") for part in found.values()} - {None}
-    findings = collected({part: record["figures"] for part, record in found.items()})
+    done = {part: record["figures"] for part, record in found.items()}
+    findings = collected(done)
     settings = {
         "training_steps": STEPS,
         "batch": BATCH,
-        "seeds": list(SEEDS),
-        "starts": len(STARTS),
-        "n": SAMPLES,
         "evaluations": EVALUATIONS,
         "ancestral_evaluations": ANCESTRAL_EVALUATIONS,
         "eps_evaluations": EPS_EVALUATIONS,
@@ -142,11 +143,20 @@ def main() -> None:
         "references": len(reference().test),
         "loss_images": LOSS_IMAGES,
         "bound_images": BOUND_IMAGES,
+        "draws_measured_on": found[of_place("draws")[0]]["measured_on"]["cpu"],
+    }
+    figures = {
+        "samples": SAMPLES,
+        "starts": len(STARTS),
+        "seeds": list(SEEDS),
         "floor": floor_for(SAMPLES),
+        "settings": settings,
+        "findings": findings,
+        "exact": {name: done[name] for name in of_place("exact") if name in done},
     }
     write_results(
         "mistakes",
-        {"settings": settings, "findings": findings},
+        figures,
         seed=SEEDS[0],
         started=time.monotonic() - sum(record["seconds"] for record in found.values()),
         precision=f"{' and '.join(precisions)} to train and to sample, float32 for the rest",
@@ -156,6 +166,17 @@ def main() -> None:
         strip = kept_picture("mistakes", name)
         if strip is not None:
             save_sheet(RESULTS / "mistakes" / f"{name}.png", strip, zoom=2, columns=SHOWN)
+
+
+def of_place(place: str) -> list[str]:
+    """The names of the faults of this place."""
+    return [fault.name for fault in FAULTS if fault.place == place]
+
+
+def drawn(code: Callable[[int], dict[str, float]]) -> dict[str, list[float]]:
+    """The figures of a fault that computes both sides by itself, one for each of five seeds."""
+    runs = [code(seed) for seed in STARTS]
+    return {key: [run[key] for run in runs] for key in runs[0]}
 
 
 def trained(name: str, seed: int) -> dict[str, dict[str, Any]]:
@@ -268,14 +289,16 @@ def weights(model: DDPM, seed: int = 0) -> dict[str, float]:
 
 def collected(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """By fault and right line: the figures, with their spread, and how they differ."""
-    findings: dict[str, Any] = {
-        fault.name: done[fault.name]
-        for fault in FAULTS
-        if fault.place == "figures" and fault.name in done
-    }
+    findings: dict[str, Any] = {}
+    for name in of_place("draws"):
+        if name in done:
+            spreads = {key: with_spread(some) for key, some in done[name].items()}
+            findings[name] = {"runs": len(STARTS), **spreads}
     values = measured_values(done)
     for name, figures in values.items():
-        findings[name] = {key: with_spread(some) for key, some in figures.items()}
+        over = "starts" if name in (*LINES, "real") else "seeds"
+        findings[name] = {over: len(figures["fid"])}
+        findings[name] |= {key: with_spread(some) for key, some in figures.items()}
         other = COMPARED.get(name, "right-ddim" if name in LINES else "right-trained")
         if name.startswith(("right-", "real")) or other not in values:
             continue
