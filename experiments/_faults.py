@@ -33,7 +33,6 @@ from ddpm_tutorial import (
     Prediction,
     SamplePath,
     Sampler,
-    V,
     classify,
     elbo_terms,
     eps_from_x0,
@@ -57,7 +56,6 @@ from ddpm_tutorial import (
     step_features,
     to_bits_per_dim,
     to_bytes,
-    uniform_integers,
     update_ema,
 )
 from ddpm_tutorial import discretized_normal_log_prob as log_prob_of_bins
@@ -70,8 +68,9 @@ class Fault:
     """One wrong line.
 
     `place` says what `code` takes the place of: a right function by its name, the "walk", or the
-    "sampler"; "model" where `code` makes the wrong model of a right one, and "figures" where it
-    takes no argument and returns the figures of both lines. `source` is the file of the package in
+    "sampler"; "model" where `code` makes the wrong model of a right one. Where it computes the
+    figures of both lines by itself, the place is "exact" if it draws nothing and takes no argument,
+    and "draws" if it takes the seed of what it draws. `source` is the file of the package in
     which the right line stands, without its ending; None where it stands in the reader's own code.
     """
 
@@ -91,12 +90,22 @@ def scale(levels: Tensor) -> Tensor:
     return levels.float() / 127.5 - 1
 
 
+def stratified_integers(low: int, high: int, count: int, generator: torch.Generator) -> Tensor:
+    """As the package's, but from a uniform number: a range one shorter moves each t by two at most.
+
+    An integer drawn at random is another one altogether where its range is another.
+    """
+    first = (torch.rand(1, generator=generator, device=generator.device) * (high - low)).long()
+    steps = torch.arange(count, device=generator.device) * (high - low) // count
+    return low + (first + steps) % (high - low)
+
+
 def draw_t(T: int, batch: int, generator: torch.Generator) -> Tensor:
-    return uniform_integers(1, T + 1, batch, generator)
+    return stratified_integers(1, T + 1, batch, generator)
 
 
 def draw_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator)
+    return torch.randn(shape, generator=generator, device=generator.device)
 
 
 def make_noisy(schedule: NoiseSchedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -118,12 +127,9 @@ def bytes_truncated() -> dict[str, Any]:
     images = load_bundled("test").images
     right = to_bytes(images)
     wrong = ((images.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)
-    noisy = (images + 0.02 * torch.randn(images.shape, generator=seeded(0))).clamp(-1, 1)
-    darker = ((noisy.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)
     return {
         "changed_in_a_round_trip": float((wrong != right).double().mean()),
         "of_the_ink": float((wrong != right)[(right > 0) & (right < 255)].double().mean()),
-        "mean_shift_of_samples": float((darker.double() - to_bytes(noisy).double()).mean()),
     }
 
 
@@ -137,27 +143,28 @@ def covariance_root(schedule: NoiseSchedule, x: Tensor, t: Tensor, eps: Tensor) 
 
 
 def transition_for_marginal(schedule: NoiseSchedule, x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    alpha_bar = schedule.alpha[t]
+    t = t.cpu()
+    alpha_bar = schedule.alpha[t].to(x.device)
     return match(alpha_bar.sqrt(), x) * x + match((1 - alpha_bar).sqrt(), x) * eps
 
 
 def uniform_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator)
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 def last_step_never_trained(T: int, batch: int, generator: torch.Generator) -> Tensor:
-    return uniform_integers(1, T, batch, generator)
+    return stratified_integers(1, T, batch, generator)
 
 
 def inverted(dropped: Tensor, label_dropout: float) -> Tensor:
     return dropped > label_dropout
 
 
-def label_mask_inverted() -> dict[str, Any]:
+def label_mask_inverted(seed: int) -> dict[str, Any]:
     """A tiny network that learns ten classes of numbers, told the label by either line."""
     figures = {}
     for line, choose in (("right", choose_untold), ("wrong", inverted)):
-        loss, told = train_ten_classes(choose)
+        loss, told = train_ten_classes(choose, seed)
         figures[f"{line}_loss"] = loss
         figures[f"{line}_in_class"] = told
     return figures
@@ -179,11 +186,11 @@ class TenClasses(nn.Module):
         return self.layers(torch.cat([x_t, step_features(t, 32), told], dim=1))
 
 
-def train_ten_classes(choose: Callable[[Tensor, float], Tensor]) -> tuple[float, float]:
+def train_ten_classes(choose: Callable[[Tensor, float], Tensor], seed: int) -> tuple[float, float]:
     """The loss at the end, and how many samples fall into the class that was asked for."""
-    generator, centres = seeded(0), torch.linspace(-0.9, 0.9, 10)
+    generator, centres = seeded(seed), torch.linspace(-0.9, 0.9, 10)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = DDPM(TenClasses(), NoiseSchedule.cosine(1000), shape=(1,))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     losses = []
@@ -234,7 +241,8 @@ class TableOffByOne(NoiseSchedule):
 
     def alpha_bar_at(self, t: Tensor) -> Tensor:
         """The entry at t - 1."""
-        return self.alpha_bar[t - 1]
+        device, t = t.device, t.cpu()
+        return self.alpha_bar[t - 1].to(device)
 
 
 def index_off_by_one(model: DDPM) -> DDPM:
@@ -253,7 +261,9 @@ def linear_at_another_T(model: DDPM, right: bool = False) -> DDPM:
     own = (model.schedule.alpha_bar[1:] - schedule.alpha_bar[:, None]).abs().argmin(1) + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # DDPM says what is wrong
-        return DDPM(unlabelled(lambda x_t, t: model.network(x_t, own[t])), schedule)
+        return DDPM(
+            Asked(model, lambda network, x_t, t: network(x_t, own.to(t.device)[t])), schedule
+        )
 
 
 def cosine_unclipped() -> dict[str, Any]:
@@ -289,7 +299,7 @@ def float32_product() -> dict[str, Any]:
 
 
 def step_off_by_one(model: DDPM) -> DDPM:
-    return DDPM(unlabelled(lambda x_t, t: model.network(x_t, t - 1)), model.schedule)
+    return DDPM(Asked(model, lambda network, x_t, t: network(x_t, t - 1)), model.schedule)
 
 
 @torch.no_grad()
@@ -337,18 +347,14 @@ class EtaUnderTheRoot(DDIM):
         return x_s + match(sigma, x_t) * noise()
 
 
-class ClipWithoutEps(V):
-    """Clips what it reads as the data, and not what it reads as the noise."""
-
-    def read(
-        self, schedule: NoiseSchedule, output: Tensor, x_t: Tensor, t: Tensor, clip: bool = True
-    ) -> Prediction:
-        """Always clips."""
-        x0_hat, eps_hat, *_ = super().read(schedule, output, x_t, t, clip=False)
-        return Prediction(x0_hat.clamp(-1, 1), eps_hat)
-
-
 def clip_without_eps(model: DDPM) -> DDPM:
+    """Clips what is read as the data, and not what is read as the noise."""
+
+    class ClipWithoutEps(type(model.parameterisation)):
+        def read(self, schedule, output, x_t, t, clip=True):
+            x0_hat, eps_hat, *_ = super().read(schedule, output, x_t, t, clip=False)
+            return Prediction(x0_hat.clamp(-1, 1), eps_hat)
+
     return DDPM(model.network, model.schedule, ClipWithoutEps())
 
 
@@ -394,12 +400,12 @@ class GuidedTheWrongWay(Guided):
         return output
 
 
-def guidance_sign() -> dict[str, Any]:
+def guidance_sign(seed: int) -> dict[str, Any]:
     """Guidance on numbers from two classes, where the best guesses are known exactly."""
     figures = {}
     for line, kind in (("right", Guided), ("wrong", GuidedTheWrongWay)):
         one_class = kind(NoiseSchedule.cosine(1000), [1.0], [0.6], [0.04])
-        x_0 = sample(one_class, 2000, "ddim", 50, seeded(0), batch_size=2000)
+        x_0 = sample(one_class, 2000, "ddim", 50, seeded(seed), batch_size=2000)
         figures[f"{line}_in_class"] = float((x_0 > 0).double().mean())
         figures[f"{line}_mean"] = float(x_0.mean())
     return figures
@@ -453,9 +459,9 @@ def bound_by_mean(self: ElboTerms) -> Tensor:
     return self.reconstruction - self.prior - self.denoising.mean(1)
 
 
-def mean_over_t() -> dict[str, Any]:
+def mean_over_t(seed: int) -> dict[str, Any]:
     model, x0 = load_pretrained(), load_bundled("test").images[:2]
-    terms = elbo_terms(model, x0, seeded(0))
+    terms = elbo_terms(model, x0, seeded(seed))
     wrong = bound_by_mean(terms)
     return {
         "wrong": float(to_bits_per_dim(-wrong, 784).mean()),
@@ -476,11 +482,11 @@ def floored_log_prob(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return log_inside
 
 
-def decoder_floor() -> dict[str, Any]:
+def decoder_floor(seed: int) -> dict[str, Any]:
     """The reconstruction term, right and floored, of the shipped model and of a bad one."""
     model, x0 = load_pretrained(), load_bundled("test").images[:100]
     t = filled_like(x0, 1)
-    x_1 = q_sample(model.schedule, x0, t, torch.randn(x0.shape, generator=seeded(0)))
+    x_1 = q_sample(model.schedule, x0, t, torch.randn(x0.shape, generator=seeded(seed)))
     with torch.no_grad():
         mean, log_variance = p_reverse(model.denoiser(), x_1, t)
     figures = {}
@@ -499,7 +505,7 @@ class Unchecked(ModelDenoiser):
         """Without the line that looks at the levels."""
 
 
-def decoder_on_resized() -> dict[str, Any]:
+def decoder_on_resized(seed: int) -> dict[str, Any]:
     """The bound of digits, and of the same digits scaled down and up again."""
     x0 = load_bundled("test").images[:40]
     small = F.interpolate(x0, size=(20, 20), mode="bilinear", antialias=True)
@@ -507,7 +513,7 @@ def decoder_on_resized() -> dict[str, Any]:
     images = {"wrong": resized, "on_levels_again": from_bytes(to_bytes(resized)), "right": x0}
     denoiser = Unchecked(load_pretrained())
     return {
-        name: measure_bound(denoiser, some, seeded(0), terms_per_image=20).total.mean
+        name: measure_bound(denoiser, some, seeded(seed), terms_per_image=5).total.mean
         for name, some in images.items()
     }
 
@@ -515,13 +521,13 @@ def decoder_on_resized() -> dict[str, Any]:
 # Faults in the evaluation -------------------------------------------------------------------------
 
 
-def fid_alone() -> dict[str, Any]:
+def fid_alone(seed: int) -> dict[str, Any]:
     """The distance of real digits to real digits, by their number."""
     classifier = load_classifier()
     train, _ = classify(classifier, load_bundled("train").images)
     test, _ = classify(classifier, load_bundled("test").images)
-    order = torch.randperm(len(train), generator=seeded(0))
-    return {str(n): frechet_distance(train[order[:n]], test) for n in (50, 100, 500, 1000, 4000)}
+    order = torch.randperm(len(train), generator=seeded(seed))
+    return {str(n): frechet_distance(train[order[:n]], test) for n in (50, 100, 200, 500, 1000)}
 
 
 def signed_sum() -> dict[str, Any]:
@@ -538,7 +544,7 @@ def signed_sum() -> dict[str, Any]:
 
 def puzzle_step_as_fraction(model: DDPM) -> DDPM:
     T = model.schedule.T
-    return DDPM(unlabelled(lambda x_t, t: model.network(x_t, t / T)), model.schedule)
+    return DDPM(Asked(model, lambda network, x_t, t: network(x_t, t / T)), model.schedule)
 
 
 class PuzzleDirection(DDIM):
@@ -557,7 +563,7 @@ class PuzzleDirection(DDIM):
 
 
 def puzzle_start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator)
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 # Tools of the above -------------------------------------------------------------------------------
@@ -572,10 +578,18 @@ def accuracy(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> flo
     return float((probabilities.argmax(1) == labels).double().mean())
 
 
-def unlabelled(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function, as a network that takes no label."""
-    function.num_classes = 0
-    return function
+class Asked(nn.Module):
+    """The network of a model, asked in another way."""
+
+    num_classes = 0
+
+    def __init__(self, model: DDPM, ask: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.ask = model.network, ask
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """As it is asked."""
+        return self.ask(self.network, x_t, t)
 
 
 # The list -----------------------------------------------------------------------------------------
@@ -596,7 +610,7 @@ FAULTS = [
         wrong="((images.float() + 1) * 127.5).clamp(0, 255).to(torch.uint8)",
         right="((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)",
         source="io/data",
-        place="figures",
+        place="exact",
         code=bytes_truncated,
     ),
     Fault(
@@ -629,8 +643,8 @@ FAULTS = [
     Fault(
         name="last-step-never-trained",
         group="training",
-        wrong="uniform_integers(1, T, batch, generator)",
-        right="uniform_integers(1, T + 1, batch, generator)",
+        wrong="stratified_integers(1, T, batch, generator)",
+        right="stratified_integers(1, T + 1, batch, generator)",
         source="algorithms/training",
         place="draw_t",
         code=last_step_never_trained,
@@ -641,7 +655,7 @@ FAULTS = [
         wrong="dropped > label_dropout",
         right="dropped < config.label_dropout",
         source="algorithms/training",
-        place="figures",
+        place="draws",
         code=label_mask_inverted,
     ),
     Fault(
@@ -669,7 +683,7 @@ FAULTS = [
         wrong=MISSING,
         right="average.copy_(current)",
         source="algorithms/training",
-        place="figures",
+        place="exact",
         code=ema_without_buffers,
     ),
     Fault(
@@ -696,7 +710,7 @@ FAULTS = [
         wrong="beta = [1 - levels[t] / levels[t - 1] for t in range(1, T + 1)]",
         right="beta = [min(1 - levels[t] / levels[t - 1], beta_max) for t in range(1, T + 1)]",
         source="mathematics/schedule",
-        place="figures",
+        place="exact",
         code=cosine_unclipped,
     ),
     Fault(
@@ -705,7 +719,7 @@ FAULTS = [
         wrong="torch.as_tensor(schedule.beta, dtype=torch.float32)",
         right="torch.as_tensor(self.beta, dtype=torch.float64)",
         source="mathematics/schedule",
-        place="figures",
+        place="exact",
         code=float32_product,
     ),
     Fault(
@@ -786,7 +800,7 @@ FAULTS = [
         wrong="output = output + self.guidance * (output_untold - output)",
         right="output = output + self.guidance * (output - output_untold)",
         source="models/ddpm",
-        place="figures",
+        place="draws",
         code=guidance_sign,
     ),
     Fault(
@@ -795,7 +809,7 @@ FAULTS = [
         wrong="with torch.no_grad():",
         right="@torch.no_grad()",
         source="algorithms/sampling",
-        place="figures",
+        place="exact",
         code=no_grad_leaks,
     ),
     Fault(
@@ -804,7 +818,7 @@ FAULTS = [
         wrong="kl_normal(mean, variance, *denoiser.prior(x0)).flatten(1).sum(1)",
         right="kl_normal(mean, variance.log(), *denoiser.prior(x0)).flatten(1).sum(1)",
         source="algorithms/elbo",
-        place="figures",
+        place="exact",
         code=variance_for_log_variance,
     ),
     Fault(
@@ -813,7 +827,7 @@ FAULTS = [
         wrong="posterior_variance(schedule, t, s)",
         right="posterior_variance(schedule, t.clamp(min=2), s.clamp(min=1))",
         source="mathematics/forward",
-        place="figures",
+        place="exact",
         code=log_of_zero_variance,
     ),
     Fault(
@@ -822,7 +836,7 @@ FAULTS = [
         wrong="self.reconstruction - self.prior - self.denoising.mean(1)",
         right="self.reconstruction - self.prior - self.denoising.sum(1)",
         source="algorithms/elbo",
-        place="figures",
+        place="draws",
         code=mean_over_t,
     ),
     Fault(
@@ -831,7 +845,7 @@ FAULTS = [
         wrong="log_inside = torch.log((upper - lower).clamp(min=1e-12))",
         right="log_inside = log_upper + torch.log(-torch.expm1(gap))",
         source="mathematics/gaussian",
-        place="figures",
+        place="draws",
         code=decoder_floor,
     ),
     Fault(
@@ -840,7 +854,7 @@ FAULTS = [
         wrong=MISSING,
         right="if not is_on_256_levels(x0):",
         source="models/denoiser",
-        place="figures",
+        place="draws",
         code=decoder_on_resized,
     ),
     Fault(
@@ -849,7 +863,7 @@ FAULTS = [
         wrong=MISSING,
         right="fid_floor=frechet_distance(train_features[drawn], unseen_features)",
         source="algorithms/evaluation",
-        place="figures",
+        place="draws",
         code=fid_alone,
     ),
     Fault(
@@ -858,7 +872,7 @@ FAULTS = [
         wrong="(wrong_image - right_image).double().sum().abs()",
         right="(wrong_image - right_image).abs().max()",
         source=None,
-        place="figures",
+        place="exact",
         code=signed_sum,
     ),
 ]

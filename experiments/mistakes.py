@@ -1,297 +1,332 @@
 """Put in every fault of `_faults.py`, one at a time, and measure what it does.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/mistakes.py [--only NAME ...]
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/mistakes.py
 
-needs the complete MNIST and takes some minutes on one CPU core. It writes
-book/results/mistakes.json and a strip of eight samples of each fault that can be seen, under
-book/results/mistakes/. It writes after each fault, and leaves out what is already there;
-with --only, these faults are measured anew.
+A fault in training is put into three trainings, with as many seeds, and is compared seed by seed
+with the same training without it: the same first weights, images, t and noise. They are short, but
+their samples can be read. A fault in sampling needs none: there the shipped model draws, from five
+starts, and is compared start by start. The other faults compute both sides by themselves, those
+that draw something five times.
+
+Each difference has a mean, a spread, and `visible`, the least mean that could be told from 0 with
+so many pairs: what is above it is seen, what is below it is not, for all faults alike.
+
+What is done is kept under runs/mistakes, so that a second call goes on, and calls side by side
+share the work. Takes some minutes on a GPU, and hours on a CPU. Writes book/results/mistakes.json
+from what there is, and a strip of eight samples of each fault that can be seen, under
+book/results/mistakes/.
 """
 
-import argparse
-import copy
-import json
-import sys
+import functools
+import statistics
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import _faults as faults
 import torch
-import torch.nn.functional as F
-from _faults import FAULTS, Fault
-from _results import RESULTS, complete_mnist, write_results
+from _compare import keep_picture, kept_picture, paired_difference, reference
+from _faults import FAULTS
+from _faulty_training import BATCH, DROPOUT, STEPS, TRAININGS, train
+from _results import (
+    RESULTS,
+    SAMPLES,
+    SEEDS,
+    STARTS,
+    floor_for,
+    name_of_precision,
+    share_work,
+    shared_work,
+    with_spread,
+    write_results,
+)
 from torch import Tensor
-from tqdm import tqdm
 
 from ddpm_tutorial import (
     DDIM,
     DDPM,
     Ancestral,
-    DDPMConfig,
     Pairs,
     SamplePath,
     Sampler,
-    UNetConfig,
-    classify,
-    frechet_distance,
-    from_bytes,
-    has_fast_bfloat16,
-    load_classifier,
+    full_float32,
     load_pretrained,
+    make_accelerator,
     measure_bound,
-    q_sample,
+    standard_normal,
     timestep_pairs,
     to_bytes,
-    update_ema,
-    v_from_x0_and_eps,
     walk,
 )
 from ddpm_tutorial.plotting import save_sheet
 
-SEED = 0
-STEPS, BATCH, LEARNING_RATE, WARMUP, EMA_DECAY = 500, 32, 3e-3, 40, 0.999
-DROPOUT, ETA = 0.1, 0.2
-SAMPLES, EVALUATIONS, ANCESTRAL_EVALUATIONS = 100, 10, 20
-REFERENCES = 2_000
+ETA = 0.2
+# Of the noise, a guess leaves most to do at the first steps: such models get more of them.
+EVALUATIONS, ANCESTRAL_EVALUATIONS, EPS_EVALUATIONS = 10, 20, 25
+LOSS_IMAGES, BOUND_IMAGES, TERMS = 2_000, 500, 10
+SHOWN = 8
 
 Noise = Callable[[tuple[int, ...], torch.Generator], Tensor]
-RIGHT = {  # place: the right function
-    "scale": faults.scale,
-    "draw_t": faults.draw_t,
-    "draw_noise": faults.draw_noise,
-    "make_noisy": faults.make_noisy,
+
+# What is not right in sampling: arguments of `draw`, and `change`, which is made to the model.
+LINES: dict[str, dict[str, Any]] = {
+    "right-ddim": {},
+    "right-ancestral": {"sampler": Ancestral()},
+    "right-large": {"sampler": Ancestral("large")},
+    "right-eta": {"sampler": DDIM(ETA)},
+    "right-linear": {"change": functools.partial(faults.linear_at_another_T, right=True)},
+    "step-off-by-one": {"change": faults.step_off_by_one},
+    # A walk whose last step is like the others looks up alpha_bar at 0; `walk` does not.
+    "index-off-by-one": {"change": faults.index_off_by_one, "walk": faults.noise_at_last_step},
+    "linear-at-another-T": {"change": faults.linear_at_another_T},
+    "noise-at-last-step": {"sampler": Ancestral(), "walk": faults.noise_at_last_step},
+    "noise-at-last-step-large": {
+        "sampler": Ancestral("large"),
+        "walk": faults.noise_at_last_step,
+    },
+    "beta-for-root-beta": {"sampler": faults.BetaForRootBeta()},
+    "eta-under-the-root": {"sampler": faults.EtaUnderTheRoot(ETA)},
+    "clip-without-eps": {"change": faults.clip_without_eps},
+    "sequence-skips-T": {"choose_pairs": faults.sequence_skips_T},
+    "sequence-stops-short": {"choose_pairs": faults.sequence_stops_short},
+    "puzzle-a": {"change": faults.puzzle_step_as_fraction},
+    "puzzle-b": {"sampler": faults.PuzzleDirection()},
+    "puzzle-c": {"draw_noise": faults.puzzle_start},
+}
+
+# Which right line each wrong one is compared with; all others in training with "right-trained",
+# all others in sampling with "right-ddim".
+COMPARED = {
+    "last-step-never-trained": "right-eps",
+    "clip-without-eps-of-noise": "right-eps",
+    "dropout-while-sampling": "right-dropout",
+    "noise-at-last-step": "right-ancestral",
+    "beta-for-root-beta": "right-ancestral",
+    "noise-at-last-step-large": "right-large",
+    "eta-under-the-root": "right-eta",
+    "linear-at-another-T": "right-linear",
 }
 
 
-def autocast() -> Any:
-    return torch.autocast("cpu", torch.bfloat16) if has_fast_bfloat16() else nullcontext()
+def parts() -> dict[str, Callable[[], dict[str, Any]]]:
+    """Every piece of work; each gives figures by name of the fault or of the right line."""
+    work: dict[str, Callable[[], dict[str, Any]]] = {"real": real}
+    work |= {name: functools.partial(sampled, name) for name in LINES}
+    for seed in SEEDS:
+        for name in TRAININGS:
+            work[f"{name} {seed}"] = functools.partial(trained, name, seed)
+    for fault in FAULTS:
+        if fault.place == "exact":
+            work[fault.name] = fault.code
+        if fault.place == "draws":
+            work[fault.name] = functools.partial(drawn, fault.code)
+    return work
 
 
-def train(levels: Tensor, dropout: float = 0.0, **wrong: Any) -> tuple[dict[str, DDPM], float]:
-    """Algorithm 1 with the right lines, or those of `wrong` in their place.
-
-    Returns the averaged model, beside it two that were averaged wrongly, and the loss as this code
-    prints it: the mean of the last 100 steps.
-    """
-    line = RIGHT | wrong
-    torch.manual_seed(SEED)
-    network = UNetConfig(image_size=14, channels=(32,), blocks=1, dropout=dropout)
-    model = DDPMConfig(network=network).build().train()
-    schedule, generator = model.schedule, faults.seeded(SEED)
-    averages = {
-        name: copy.deepcopy(model).eval().requires_grad_(False)
-        for name in ("right", "ema-cold-start", "ema-before-step")
+def main() -> None:
+    """Measure what nobody has yet and nobody else is at; write all that is there."""
+    torch.set_num_threads(1)
+    work = parts()
+    share_work("mistakes", work)
+    found = shared_work("mistakes", work)
+    precisions = {part["figures"].get("precision") for part in found.values()} - {None}
+    done = {part: record["figures"] for part, record in found.items()}
+    findings = collected(done)
+    settings = {
+        "training_steps": STEPS,
+        "batch": BATCH,
+        "evaluations": EVALUATIONS,
+        "ancestral_evaluations": ANCESTRAL_EVALUATIONS,
+        "eps_evaluations": EPS_EVALUATIONS,
+        "eta": ETA,
+        "dropout": DROPOUT,
+        "references": len(reference().test),
+        "loss_images": LOSS_IMAGES,
+        "bound_images": BOUND_IMAGES,
+        "draws_measured_on": found[of_place("draws")[0]]["measured_on"]["cpu"],
     }
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+    figures = {
+        "samples": SAMPLES,
+        "starts": len(STARTS),
+        "seeds": list(SEEDS),
+        "floor": floor_for(SAMPLES),
+        "settings": settings,
+        "findings": findings,
+        "exact": {name: done[name] for name in of_place("exact") if name in done},
+    }
+    write_results(
+        "mistakes",
+        figures,
+        seed=SEEDS[0],
+        started=time.monotonic() - sum(record["seconds"] for record in found.values()),
+        precision=f"{' and '.join(precisions)} to train and to sample, float32 for the rest",
+        measured_on=next(iter(found.values()))["measured_on"],
     )
-    losses = []
-    for step in tqdm(range(STEPS), desc="train", mininterval=10):
-        index = torch.randint(len(levels), (BATCH,), generator=generator)
-        x0 = line["scale"](levels[index])
-        t = line["draw_t"](schedule.T, BATCH, generator)
-        eps = line["draw_noise"](tuple(x0.shape), generator)
-        x_t = line["make_noisy"](schedule, x0, t, eps)
-        v_hat = model.network(x_t, t)
-        loss = (v_hat - v_from_x0_and_eps(schedule, t, x0, eps)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        warmup = min(1.0, (step + 1) / WARMUP)
-        cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / STEPS)).item())
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * warmup * cosine
-        update_ema(averages["ema-before-step"], model, EMA_DECAY, step)
-        optimizer.step()
-        update_ema(averages["right"], model, EMA_DECAY, step)
-        faults.ema_cold_start(averages["ema-cold-start"], model, EMA_DECAY, step)
-        losses.append(loss.item())
-    return averages, sum(losses[-100:]) / 100
+    for name in findings:
+        strip = kept_picture("mistakes", name)
+        if strip is not None:
+            save_sheet(RESULTS / "mistakes" / f"{name}.png", strip, zoom=2, columns=SHOWN)
+
+
+def of_place(place: str) -> list[str]:
+    """The names of the faults of this place."""
+    return [fault.name for fault in FAULTS if fault.place == place]
+
+
+def drawn(code: Callable[[int], dict[str, float]]) -> dict[str, list[float]]:
+    """The figures of a fault that computes both sides by itself, one for each of five seeds."""
+    runs = [code(seed) for seed in STARTS]
+    return {key: [run[key] for run in runs] for key in runs[0]}
+
+
+def trained(name: str, seed: int) -> dict[str, dict[str, Any]]:
+    """Train once, and measure it and whatever else needs the same training."""
+    training = TRAININGS[name]
+    averages, loss = train(training, seed, name)
+    right = averages["right"]
+    steps = EPS_EVALUATIONS if training.parameterisation == "eps" else EVALUATIONS
+    models = {name: right}
+    if name == "right-trained":
+        models |= {other: averages[other] for other in ("ema-cold-start", "ema-before-step")}
+    if name == "right-eps":
+        models["clip-without-eps-of-noise"] = faults.clip_without_eps(right)
+    found = {}
+    for which, model in models.items():
+        found[which] = weights(model) | samples(which, model, seed, steps=steps)
+    if name == "right-dropout":  # last, since that model stays in training mode
+        torch.manual_seed(seed)
+        dropping = faults.dropout_while_sampling(right)
+        found["dropout-while-sampling"] = weights(dropping) | samples(
+            "dropout-while-sampling", dropping, seed, steps=steps
+        )
+    return {which: figures | {"loss": loss} for which, figures in found.items()}
+
+
+def sampled(name: str) -> dict[str, Any]:
+    """What the shipped model draws by the lines of this name, and in which precision."""
+    shipped = load_pretrained().to(make_accelerator().device)
+    lines = dict(LINES[name])
+    model = lines.pop("change", lambda model: model)(shipped)
+    figures = samples(name, model, **lines)
+    if name in ("right-ddim", "step-off-by-one"):  # as many draws of its loss and of its bound
+        draws = [weights(model, start) for start in STARTS]
+        figures |= {key: [draw[key] for draw in draws] for key in ("held_out", "bits_per_dim")}
+    return {name: figures, "precision": name_of_precision(make_accelerator())}
 
 
 def draw(
     model: DDPM,
+    start: int,
     sampler: Sampler | None = None,
     walk: Callable[..., SamplePath] = walk,
     choose_pairs: Callable[[int, int], Pairs] = timestep_pairs,
     draw_noise: Noise = faults.draw_noise,
+    steps: int = EVALUATIONS,
 ) -> Tensor:
     """SAMPLES images, by DDIM unless a sampler is given; each part is right unless it is given."""
-    sampler = sampler or DDIM()
-    generator = faults.seeded(SEED)
-    x_T = draw_noise((SAMPLES, *model.shape), generator)
-    steps = ANCESTRAL_EVALUATIONS if isinstance(sampler, Ancestral) else EVALUATIONS
+    accelerator, sampler = make_accelerator(), sampler or DDIM()
+    generator = faults.seeded(1000 + start)
+    x_T = draw_noise((SAMPLES, *model.shape), generator).to(accelerator.device)
+    steps = ANCESTRAL_EVALUATIONS if isinstance(sampler, Ancestral) else steps
     pairs = choose_pairs(model.schedule.T, steps)
-    path = walk(model.denoiser(), x_T, pairs, sampler, generator)
-    with autocast():
-        *_, (_, x_0, _) = tqdm(path, desc="draw", mininterval=10)
+    with accelerator.autocast():
+        *_, (_, x_0, _) = walk(model.denoiser(), x_T, pairs, sampler, generator)
     return x_0
 
 
-def small(images: Tensor) -> Tensor:
-    """Digits of 14 x 14 pixels, each the mean of four, on 256 levels."""
-    return from_bytes(to_bytes(F.avg_pool2d(images, 2)))
+def samples(name: str, model: DDPM, seed: int = SEEDS[0], **lines: Any) -> dict[str, Any]:
+    """How like digits the samples are, from each start; keeps the first of them."""
+    found: dict[str, list[float]] = {}
+    for start in STARTS:
+        images = draw(model, start, **lines)
+        if seed == SEEDS[0] and start == STARTS[0]:
+            keep_picture("mistakes", name, images[:SHOWN])
+        for key, value in of_images(images).items():
+            found.setdefault(key, []).append(value)
+    return found
 
 
-class Judge:
-    """The figures of samples and of weights, by right code."""
-
-    def __init__(self) -> None:
-        train_digits, test_digits = (digits.images for digits in complete_mnist())
-        self.levels = to_bytes(small(train_digits))
-        self.test = test_digits[:REFERENCES]
-        self.classifier = load_classifier()
-        self.features = {28: self.read(self.test)[0], 14: self.read(small(self.test))[0]}
-        order = torch.randperm(60_000, generator=faults.seeded(SEED))[:SAMPLES]
-        self.real = train_digits[order]
-
-    def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and probabilities; small digits are enlarged for the classifier."""
-        return classify(self.classifier, F.interpolate(images, size=(28, 28), mode="bilinear"))
-
-    def samples(self, name: str, images: Tensor) -> dict[str, Any]:
-        """How like digits the samples are; saves a strip of the first eight."""
-        size = images.shape[-1]
-        save_sheet(RESULTS / "mistakes" / f"{name}.png", images[:8], zoom=28 // size, columns=8)
-        images = images.clamp(-1, 1)
-        features, probabilities = self.read(images)
-        grey = to_bytes(images).double()
-        frame = torch.ones(size, size, dtype=torch.bool)
-        edge = size // 14
-        frame[edge:-edge, edge:-edge] = False
-        return {
-            "fid": frechet_distance(features, self.features[size]),
-            "confidence": float(probabilities.amax(1).mean()),
-            "background": float(grey[:, 0, frame].mean()),
-            "mean_grey": float(grey.mean()),
-        }
-
-    @torch.no_grad()
-    def weights(self, model: DDPM) -> dict[str, Any]:
-        """The loss on test images, t evenly spread over 1..T, and the bound."""
-        x0 = self.test[:500] if model.shape[-1] == 28 else small(self.test[:500])
-        few = 100 if model.shape[-1] == 28 else 500
-        x0, t = x0[:few], 1 + torch.arange(few) * (1000 // few)
-        eps = torch.randn(x0.shape, generator=faults.seeded(SEED))
-        x_t = q_sample(model.schedule, x0, t, eps)
-        error = (model.network(x_t, t) - v_from_x0_and_eps(model.schedule, t, x0, eps)).square()
-        bound = measure_bound(model, x0[:50], faults.seeded(SEED), terms_per_image=10)
-        return {
-            "held_out": float(error.mean()),
-            "bits_per_dim": bound.total.mean,
-            "bits_error": bound.total.standard_error,
-        }
-
-
-def measure(judge: Judge, wanted: Callable[[str], bool], keep: Callable[[str, Any], None]) -> None:
-    """Measure what is `wanted` and hand each finding to `keep`."""
-    by_place: dict[str, list[Fault]] = {}
-    for fault in FAULTS:
-        by_place.setdefault(fault.place, []).append(fault)
-
-    for fault in by_place["figures"]:
-        if wanted(fault.name):
-            keep(fault.name, fault.code())
-
-    if wanted("real"):
-        keep("real", judge.samples("real", judge.real))
-        keep("real-small", judge.samples("real-small", small(judge.real)))
-
-    def examine(name: str, model: DDPM, loss: float) -> None:
-        keep(name, {"loss": loss} | judge.weights(model) | judge.samples(name, draw(model)))
-
-    if any(wanted(name) for name in ("right-trained", "ema-cold-start", "ema-before-step")):
-        averages, loss = train(judge.levels)
-        for name, model in averages.items():
-            examine("right-trained" if name == "right" else name, model, loss)
-    for place in RIGHT:
-        for fault in by_place[place]:
-            if wanted(fault.name):
-                averages, loss = train(judge.levels, **{place: fault.code})
-                examine(fault.name, averages["right"], loss)
-
-    shipped = load_pretrained()
-
-    def look(name: str, model: DDPM = shipped, **lines: Any) -> None:
-        if wanted(name):
-            keep(name, judge.samples(name, draw(model, **lines)))
-
-    look("right-ddim")
-    look("right-ancestral", sampler=Ancestral())
-    look("right-eta", sampler=DDIM(ETA))
-    look("right-linear", faults.linear_at_another_T(shipped, right=True))
-    # A walk whose last step is like the others looks up alpha_bar at 0; `walk` does not.
-    look("index-off-by-one", faults.index_off_by_one(shipped), walk=faults.noise_at_last_step)
-    look("linear-at-another-T", faults.linear_at_another_T(shipped))
-    look("noise-at-last-step", sampler=Ancestral(), walk=faults.noise_at_last_step)
-    look("beta-for-root-beta", sampler=faults.BetaForRootBeta())
-    look("right-large", sampler=Ancestral("large"))
-    look("noise-at-last-step-large", sampler=Ancestral("large"), walk=faults.noise_at_last_step)
-    look("eta-under-the-root", sampler=faults.EtaUnderTheRoot(ETA))
-    look("clip-without-eps", faults.clip_without_eps(shipped))
-    look("sequence-skips-T", choose_pairs=faults.sequence_skips_T)
-    look("sequence-stops-short", choose_pairs=faults.sequence_stops_short)
-    look("puzzle-a", faults.puzzle_step_as_fraction(shipped))
-    look("puzzle-b", sampler=faults.PuzzleDirection())
-    look("puzzle-c", draw_noise=faults.puzzle_start)
-    if wanted("step-off-by-one"):
-        told_less = faults.step_off_by_one(shipped)
-        figures = judge.samples("step-off-by-one", draw(told_less))
-        keep("step-off-by-one", figures | judge.weights(told_less))
-    if wanted("right-shipped"):
-        keep("right-shipped", judge.weights(shipped))
-
-    if wanted("right-dropout") or wanted("dropout-while-sampling"):
-        averages, loss = train(judge.levels, dropout=DROPOUT)
-        examine("right-dropout", averages["right"].eval(), loss)
-        torch.manual_seed(SEED)
-        dropping = faults.dropout_while_sampling(averages["right"])
-        examine("dropout-while-sampling", dropping, loss)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[])
-    only = parser.parse_args().only
-    sys.argv = sys.argv[:1]  # the file holds what the command without --only measures
-    path, findings, seconds = RESULTS / "mistakes.json", {}, 0.0
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        findings, seconds = before["figures"]["findings"], before["seconds"]
-    started = time.monotonic() - seconds
-    settings = {
-        "training_steps": STEPS,
-        "batch": BATCH,
-        "channels": [32],
-        "image_size": 14,
-        "blocks": 1,
-        "samples": SAMPLES,
-        "evaluations": EVALUATIONS,
-        "ancestral_evaluations": ANCESTRAL_EVALUATIONS,
-        "eta": ETA,
-        "dropout": DROPOUT,
-        "references": REFERENCES,
+def of_images(images: Tensor) -> dict[str, float]:
+    """The figures of some images; the frame is two pixels wide, and black in real digits."""
+    images = images.clamp(-1, 1)
+    features, probabilities = reference().read(images)
+    grey = to_bytes(images).double()
+    frame = torch.ones(images.shape[-2:], dtype=torch.bool, device=images.device)
+    frame[2:-2, 2:-2] = False
+    return {
+        "fid": faults.frechet_distance(features, reference().features),
+        "confidence": float(probabilities.amax(1).mean()),
+        "background": float(grey[:, 0, frame].mean()),
+        "mean_grey": float(grey.mean()),
     }
 
-    def keep(name: str, figures: Any) -> None:
-        if path.exists():  # another run may have written meanwhile
-            findings.update(json.loads(path.read_text(encoding="utf-8"))["figures"]["findings"])
-        findings[name] = figures
-        precision = "bfloat16 to sample, float32 for the rest"
-        write_results(
-            "mistakes",
-            {"settings": settings, "findings": findings},
-            seed=SEED,
-            started=started,
-            precision=precision if has_fast_bfloat16() else "float32",
-        )
 
-    def wanted(name: str) -> bool:
-        return name in only if only else name not in findings
+def real() -> dict[str, dict[str, Any]]:
+    """As many real digits, five times."""
+    order = torch.randperm(len(reference().train), generator=faults.seeded(0))
+    drawn = [reference().train[some] for some in order.split(SAMPLES)[: len(STARTS)]]
+    keep_picture("mistakes", "real", drawn[0][:SHOWN])
+    figures = [of_images(images) for images in drawn]
+    return {"real": {key: [one[key] for one in figures] for key in figures[0]}}
 
-    (RESULTS / "mistakes").mkdir(parents=True, exist_ok=True)
-    measure(Judge(), wanted, keep)
+
+@torch.no_grad()
+def weights(model: DDPM, seed: int = 0) -> dict[str, float]:
+    """The loss on test images, t evenly spread over 1..T, and the bound; both by right code."""
+    images = reference().test
+    x0, generator = images[:LOSS_IMAGES], faults.seeded(seed)
+    t = 1 + torch.arange(len(x0), device=x0.device) * model.schedule.T // len(x0)
+    eps = standard_normal(x0.shape, x0, generator)
+    with full_float32():
+        loss = model(x0, t, eps).total.mean()
+    bound = measure_bound(model, images[:BOUND_IMAGES], generator, TERMS, batch_size=500)
+    return {
+        "held_out": float(loss),
+        "bits_per_dim": bound.total.mean,
+        "bits_error": bound.total.standard_error,
+    }
+
+
+def collected(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """By fault and right line: the figures, with their spread, and how they differ."""
+    findings: dict[str, Any] = {}
+    for name in of_place("draws"):
+        if name in done:
+            spreads = {key: with_spread(some) for key, some in done[name].items()}
+            findings[name] = {"runs": len(STARTS), **spreads}
+    values = measured_values(done)
+    for name, figures in values.items():
+        over = "starts" if name in (*LINES, "real") else "seeds"
+        findings[name] = {over: len(figures["fid"])}
+        findings[name] |= {key: with_spread(some) for key, some in figures.items()}
+        other = COMPARED.get(name, "right-ddim" if name in LINES else "right-trained")
+        if name.startswith(("right-", "real")) or other not in values:
+            continue
+        if len(figures["fid"]) != len(values[other]["fid"]):  # not all seeds are there yet
+            continue
+        right = values[other]
+        findings[name]["against"] = other
+        findings[name]["difference"] = {
+            key: paired_difference(figures[key], right[key])
+            for key in figures
+            if key in right and key != "bits_error"
+        }
+    return findings
+
+
+def measured_values(done: dict[str, dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """By name and figure: a value for each seed, a mean over its starts; or for each start."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for name in (*LINES, "real"):
+        if name in done:
+            values[name] = done[name][name]
+    for seed in SEEDS:
+        for training in TRAININGS:
+            for name, figures in done.get(f"{training} {seed}", {}).items():
+                for key, value in figures.items():
+                    mean = statistics.mean(value) if isinstance(value, Sequence) else value
+                    values.setdefault(name, {}).setdefault(key, []).append(mean)
+    return values
 
 
 if __name__ == "__main__":

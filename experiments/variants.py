@@ -1,27 +1,42 @@
-"""Train six small models that differ in one choice each, and measure them alike.
+"""Train six models that differ in one choice each, three times, and measure them alike.
 
     DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/variants.py
 
 What is predicted (noise, data or v), the schedule (linear or cosine), the weight of the loss
 (min-SNR or none) and the variance (small or learned) vary. The network but for its last layer, the
-seed, the data (complete MNIST) and the number of steps do not. For each model: the bound by terms
-on 500 test images, in float32, and the FID of 500 samples. The one with a learned variance is also
-measured with the small and the large one in its place, and samples in few ancestral steps.
+data (complete MNIST), the optimiser and the number of steps do not, and all models of one seed get
+the same images, t and noise. For each model: the bound by terms on test images, in float32, and
+the FID of samples from five starts. The one with a learned variance is also measured with the small
+and the large one in its place, and samples in few ancestral steps.
 
-Writes book/results/variants.json, and variants.png (a row of samples for each model), after each
-model; and weights and samples under --work, where a second run finds them. Takes about 15 minutes
-on one core.
+Each variant is compared with the one that differs from it in one choice, seed by seed.
+
+What is done is kept under runs/variants, so that a second call goes on, and calls side by side
+share the work. Takes a minute or less for each of the 18 models on a GPU, and hours in all on a
+CPU. Writes book/results/variants.json, and variants.png (a row of samples for each variant), from
+what there is.
 """
 
-import argparse
 import dataclasses
-import json
+import functools
+import statistics
 import time
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from _results import RESULTS, complete_mnist, name_of_precision, write_results
+from _compare import keep_picture, kept_picture, paired_difference, reference
+from _results import (
+    RESULTS,
+    SAMPLES,
+    SEEDS,
+    STARTS,
+    floor_for,
+    name_of_precision,
+    share_work,
+    shared_work,
+    with_spread,
+    write_results,
+)
 from torch import Tensor
 from tqdm import tqdm
 
@@ -34,38 +49,34 @@ from ddpm_tutorial import (
     Sampler,
     SmallVariance,
     TrainingConfig,
-    UNetConfig,
-    classify,
     filled_like,
-    frechet_distance,
-    load_classifier,
-    load_mnist,
-    load_model,
     make_accelerator,
     measure_bound,
     q_sample,
     sample,
-    save_model,
+    standard_normal,
     train,
 )
 from ddpm_tutorial.plotting import save_sheet
 
-SEED = 0
-STEPS, BATCH = 800, 32
-IMAGES, TERMS = 500, 20  # for the bound
-SAMPLES, SAMPLING_STEPS = 500, 50  # for the FID
-FEW = (10, 20, 50)  # ancestral steps
+STEPS, BATCH = 1_000, 192
+IMAGES, TERMS = 1_000, 10  # for the bound
+SAMPLING_STEPS = 50  # of DDIM, for the FID
+FEW = (10, 20)  # ancestral steps
 PLACES = (2, 5, 10, 20, 50, 100, 200, 400, 700, 950)  # t at which the variance is looked at
-SHOWN = 12  # samples in a row of the sheet
-SMALL = UNetConfig(channels=(32, 64))
+SHOWN = 8  # samples in a row of the sheet
+LEARNED = "v, cosine, learned variance"
 VARIANTS = {
-    "v, cosine": DDPMConfig("cosine", network=SMALL),
-    "v, cosine, learned variance": DDPMConfig("cosine", reverse_variance="learned", network=SMALL),
-    "v, cosine, min-SNR": DDPMConfig("cosine", network=SMALL, min_snr=5.0),
-    "x0, cosine": DDPMConfig("cosine", parameterisation="x0", network=SMALL),
-    "eps, cosine": DDPMConfig("cosine", parameterisation="eps", network=SMALL),
-    "eps, linear": DDPMConfig("linear", parameterisation="eps", network=SMALL),
+    "v, cosine": DDPMConfig("cosine"),
+    LEARNED: DDPMConfig("cosine", reverse_variance="learned"),
+    "v, cosine, min-SNR": DDPMConfig("cosine", min_snr=5.0),
+    "x0, cosine": DDPMConfig("cosine", parameterisation="x0"),
+    "eps, cosine": DDPMConfig("cosine", parameterisation="eps"),
+    "eps, linear": DDPMConfig("linear", parameterisation="eps"),
 }
+# Which differs from which in one choice.
+COMPARED = dict.fromkeys(list(VARIANTS)[1:], "v, cosine") | {"eps, linear": "eps, cosine"}
+PARTS = {f"{name} {seed}": (name, seed) for seed in SEEDS for name in VARIANTS}
 
 
 class SmallInstead(SmallVariance):
@@ -80,116 +91,178 @@ class LargeInstead(LargeVariance):
     outputs = LearnedVariance.outputs
 
 
-class Measure:
-    """What is measured of each model, on the same images and from the same noise."""
-
-    def __init__(self) -> None:
-        order = torch.Generator().manual_seed(SEED)
-        train_images, test_images = (digits.images for digits in complete_mnist())
-        self.images = test_images[torch.randperm(len(test_images), generator=order)[:IMAGES]]
-        drawn = train_images[torch.randperm(len(train_images), generator=order)[:SAMPLES]]
-        self.classifier = load_classifier()
-        self.real, _ = classify(self.classifier, test_images)
-        self.floor = frechet_distance(classify(self.classifier, drawn)[0], self.real)
-
-    def bound(self, model: DDPM) -> dict:
-        """The bound by terms, in bits per dimension; the same t and noise for each model."""
-        generator = torch.Generator().manual_seed(SEED)
-        return dataclasses.asdict(measure_bound(model, self.images, generator, TERMS))
-
-    def fid(self, images: Tensor) -> float:
-        """Frechet distance to all test images, of SAMPLES samples."""
-        return frechet_distance(classify(self.classifier, images)[0], self.real)
-
-    def place(self, model: DDPM) -> dict[str, list[float]]:
-        """Where the learned variance lies between small (0) and large (1), by t, over pixels."""
-        found: dict[str, list[float]] = {"t": [], "low": [], "median": [], "high": []}
-        for step in PLACES:
-            generator = torch.Generator().manual_seed(SEED)
-            t = filled_like(self.images, step)
-            eps = torch.randn(self.images.shape, generator=generator)
-            with torch.no_grad():
-                x_t = q_sample(model.schedule, self.images, t, eps)
-                fraction = LearnedVariance().fraction(model.denoiser()(x_t, t))
-            found["t"].append(step)
-            for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
-                found[name].append(float(np.quantile(fraction.numpy(), share)))
-        return found
+def main() -> None:
+    """Train and measure what nobody has yet and nobody else is at; write all that is there."""
+    torch.set_num_threads(1)
+    share_work("variants", {part: functools.partial(measured, *PARTS[part]) for part in PARTS})
+    found = shared_work("variants", PARTS)
+    precisions = {record["figures"]["precision"] for record in found.values()}
+    write_results(
+        "variants",
+        collected({part: record["figures"] for part, record in found.items()}),
+        seed=SEEDS[0],
+        started=time.monotonic() - sum(record["seconds"] for record in found.values()),
+        precision=f"{' and '.join(precisions)}; the bound in float32",
+        measured_on=next(iter(found.values()))["measured_on"],
+    )
+    rows = [kept_picture("variants", name) for name in VARIANTS]
+    shown = torch.cat([row for row in rows if row is not None])
+    save_sheet(RESULTS / "variants.png", shown, zoom=2, columns=SHOWN)
 
 
-def draw(model: DDPM, sampler: str | Sampler, steps: int) -> Tensor:
-    """Samples from the same starting noise for each model."""
-    generator = torch.Generator().manual_seed(SEED)
-    with make_accelerator().autocast():
-        return sample(model, SAMPLES, sampler, steps, generator)
-
-
-def trained(config: DDPMConfig, path: Path, name: str) -> DDPM:
-    """The averaged model of a run of STEPS steps; from the file where there is one."""
-    if not path.exists():
-        digits = load_mnist("train")
-        torch.manual_seed(SEED)
-        settings = TrainingConfig(steps=STEPS, batch_size=BATCH, seed=SEED)
-        records = train(config.build(), digits.images, settings, accelerator=make_accelerator())
-        for record in tqdm(records, total=STEPS, desc=name, mininterval=10):
-            last = record
-        save_model(path, last.ema, config, {"steps": STEPS, "seconds": last.seconds})
-    return load_model(path)
-
-
-def measured(model: DDPM, measure: Measure) -> tuple[dict, Tensor]:
-    """The figures of one model, and some of its samples."""
-    images = draw(model, "ddim", SAMPLING_STEPS)
-    figures = {"bound": measure.bound(model), "fid": measure.fid(images)}
-    if model.reverse_variance.name == "learned":
+def measured(name: str, seed: int) -> dict[str, Any]:
+    """Train one model, and measure it."""
+    model = trained(VARIANTS[name], seed, f"{name}, seed {seed}")
+    first, *others = (draw(model, start, "ddim", SAMPLING_STEPS) for start in STARTS)
+    if seed == SEEDS[0]:
+        keep_picture("variants", name, first[:SHOWN])
+    fid = reference().fid
+    figures: dict[str, Any] = {
+        "fid": [fid(images) for images in (first, *others)],
+        "bound": bound(model),
+        "precision": name_of_precision(make_accelerator()),
+    }
+    if name == LEARNED:
         figures["few_steps"] = {
-            variance: [measure.fid(draw(model, Ancestral(variance), k)) for k in FEW]
-            for variance in ("small", "large", "learned")
+            str(steps): {
+                variance: [fid(draw(model, start, Ancestral(variance), steps)) for start in STARTS]
+                for variance in ("small", "large", "learned")
+            }
+            for steps in FEW
         }
         figures["bound_with"] = {
-            variance.name: measure.bound(
+            variance.name: bound(
                 DDPM(model.network, model.schedule, model.parameterisation, variance)
             )
             for variance in (SmallInstead(), LargeInstead())
         }
-        figures["place"] = measure.place(model)
-    return figures, images[:SHOWN]
+        figures["place"] = place(model)
+    return figures
 
 
-def main() -> None:
-    """Train and measure what is not there yet; write after each model."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("runs/variants"))
-    work = parser.parse_args().work
-    work.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic() - sum(
-        json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in work.glob("*.json")
-    )
-    measure = Measure()
-    figures = {
+def trained(config: DDPMConfig, seed: int, name: str) -> DDPM:
+    """The averaged model of a run of STEPS steps."""
+    torch.manual_seed(seed)
+    settings = TrainingConfig(steps=STEPS, batch_size=BATCH, seed=seed)
+    records = train(config.build(), reference().train, settings, accelerator=make_accelerator())
+    for record in tqdm(records, name, STEPS, mininterval=10):
+        ema: DDPM = record.ema
+    return ema
+
+
+def draw(model: DDPM, start: int, sampler: str | Sampler, steps: int) -> Tensor:
+    """Samples; from one start, all models get the same noise."""
+    generator = torch.Generator().manual_seed(1000 + start)
+    with make_accelerator().autocast():
+        return sample(model, SAMPLES, sampler, steps, generator, batch_size=1000)
+
+
+def bound(model: DDPM) -> dict[str, Any]:
+    """The bound by terms, in bits per dimension; the same images, t and noise for each model."""
+    generator = torch.Generator().manual_seed(0)
+    found = measure_bound(model, reference().test[:IMAGES], generator, TERMS, batch_size=500)
+    return dataclasses.asdict(found)
+
+
+@torch.no_grad()
+def place(model: DDPM) -> dict[str, list[float]]:
+    """Where the learned variance lies between small (0) and large (1), by t, over pixels."""
+    found: dict[str, list[float]] = {"low": [], "median": [], "high": []}
+    x0 = reference().test[:IMAGES]
+    for step in PLACES:
+        t = filled_like(x0, step)
+        eps = standard_normal(x0.shape, x0, torch.Generator().manual_seed(0))
+        seen = model.denoiser()(q_sample(model.schedule, x0, t, eps), t)
+        fraction = LearnedVariance().fraction(seen).flatten().sort().values
+        for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
+            found[name].append(float(fraction[int(share * (len(fraction) - 1))]))
+    return found
+
+
+def collected(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """All figures by variant, with mean and spread over the seeds; without what lacks."""
+    by_name = {
+        name: [runs[part] for part in PARTS if PARTS[part][0] == name and part in runs]
+        for name in VARIANTS
+    }
+    models = {name: of_variant(some) for name, some in by_name.items() if some}
+    for name, other in COMPARED.items():
+        if len(by_name[name]) == len(by_name[other]) == len(SEEDS):
+            mine, its = models[name], models[other]
+            mine["against"] = other
+            mine["difference"] = {
+                "fid": paired_difference(mine["fid"]["values"], its["fid"]["values"]),
+                "bits_per_dim": paired_difference(
+                    mine["bound"]["total"]["values"], its["bound"]["total"]["values"]
+                ),
+            }
+    return {
         "training_steps": STEPS,
         "batch_size": BATCH,
+        "seeds": list(SEEDS),
+        "starts": len(STARTS),
+        "n": SAMPLES,
+        "sampling_steps": SAMPLING_STEPS,
         "images": IMAGES,
-        "samples": SAMPLES,
-        "fid_floor": measure.floor,
+        "terms": TERMS,
+        "floor": floor_for(SAMPLES),
         "steps": list(FEW),
-        "models": {},
+        "places": list(PLACES),
+        "models": models,
     }
-    rows = []
-    for index, (name, config) in enumerate(VARIANTS.items()):
-        path = work / f"{index}.json"
-        begun = time.monotonic()
-        model = trained(config, work / f"{index}.safetensors", name)
-        if not path.exists():
-            found, images = measured(model, measure)
-            torch.save(images, work / f"{index}.pt")
-            seconds = time.monotonic() - begun
-            path.write_text(json.dumps({"seconds": seconds, "figures": found}), encoding="utf-8")
-        figures["models"][name] = json.loads(path.read_text(encoding="utf-8"))["figures"]
-        rows.append(torch.load(work / f"{index}.pt", weights_only=True))
-        precision = f"{name_of_precision(make_accelerator())}; the bound in float32"
-        write_results("variants", figures, seed=SEED, started=started, precision=precision)
-        save_sheet(RESULTS / "variants.png", torch.cat(rows), zoom=1, columns=SHOWN)
+
+
+def of_variant(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of one variant, of a run for each seed."""
+    found: dict[str, Any] = {
+        "fid": with_spread([statistics.mean(run["fid"]) for run in runs]),
+        # How far the figure of one model moves from start to start.
+        "fid_over_starts": statistics.mean(statistics.stdev(run["fid"]) for run in runs),
+        "bound": terms_of([run["bound"] for run in runs]),
+    }
+    if "place" in runs[0]:
+        found["place"] = {
+            name: [
+                statistics.mean(at_t)
+                for at_t in zip(*(run["place"][name] for run in runs), strict=True)
+            ]
+            for name in ("low", "median", "high")
+        }
+        found |= learned_figures(runs)
+    return found
+
+
+def learned_figures(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """One network with three variances: each beside the learned one, seed by seed."""
+    bounds = {name: [run["bound_with"][name] for run in runs] for name in ("small", "large")}
+    bounds["learned"] = [run["bound"] for run in runs]
+    with_each = {name: terms_of(some) for name, some in bounds.items()}
+    totals = {name: terms["total"]["values"] for name, terms in with_each.items()}
+    for name, terms in with_each.items():
+        terms["learned_less_this"] = paired_difference(totals["learned"], totals[name])
+    found: dict[str, Any] = {"bound_with": with_each, "few_steps": {}}
+    for steps in map(str, FEW):
+        fids = {
+            name: [statistics.mean(run["few_steps"][steps][name]) for run in runs]
+            for name in ("small", "large", "learned")
+        }
+        found["few_steps"][steps] = {
+            name: {
+                "fid": with_spread(values),
+                "learned_less_this": paired_difference(fids["learned"], values),
+            }
+            for name, values in fids.items()
+        }
+    return found
+
+
+def terms_of(bounds: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each term over the seeds, with its standard error over the images, on average."""
+    return {
+        term: with_spread([one[term]["mean"] for one in bounds])
+        | {"standard_error": statistics.mean(one[term]["standard_error"] for one in bounds)}
+        for term in ("total", "prior", "denoising", "reconstruction")
+    }
 
 
 if __name__ == "__main__":

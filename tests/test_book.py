@@ -63,6 +63,7 @@ CAPTIONED = [
     "07-kl-terms",
     "10-sampling",
     "11-fast-sampling",
+    "15-common-mistakes",
 ]
 
 
