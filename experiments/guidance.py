@@ -1,73 +1,149 @@
 """Measure what guidance does to the digits of the shipped class-conditional model.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/guidance.py
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/guidance.py [--runs]
 
-For each guidance strength w, 500 samples with the labels 0..9 in turn, from the same noise: how
-often the digit classifier reads the label that was asked for, and how sure it is of it; the FID;
-how much the digits of one class differ (mean distance of two of them, in the classifier's
-features); and how much ink they have. The same figures of as many real test images stand beside.
+For each guidance strength w, 2,000 samples with the labels 0..9 in turn, from five starts x_T, the
+same for all w: how often the digit classifier reads the label that was asked for, and how sure it
+is of it; the FID; how much the digits of one class differ (mean distance of two of them, in the
+classifier's features); and how much ink they have. The FID and the rest at each w are also compared
+with those at w = 0, start by start. Beside them stand the same figures of as many real images with
+the same labels, in four sets: the FID of training images, the rest of test images.
 
-Writes book/results/guidance.json and guidance.png after each w. In the picture, each row is one w:
-the first ten samples, 0..9, then ten samples of the digit 4. Takes about 5 minutes on one core.
+--runs samples. What is done is kept under runs/guidance, so that a second call goes on, and calls
+side by side share the work: half a minute on a GPU. Any call writes book/results/guidance.json and
+guidance.png once all parts are there. In the picture, each row is one w:
+the first ten samples, 0..9, then ten samples of the digit 4.
 """
 
+import argparse
+import functools
+import io
 import time
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from _results import RESULTS, complete_mnist, name_of_precision, write_results
+from _results import (
+    RESULTS,
+    RUNS,
+    SAMPLES,
+    STARTS,
+    complete_mnist,
+    floor_for,
+    share_work,
+    with_spread,
+    write_results,
+)
+from _samples import BATCH, Bench, all_work, ink_of, paired, spread_of_each, start_of
 from torch import Tensor
-from tqdm import tqdm
 
 from ddpm_tutorial import (
     Digits,
-    classify,
     frechet_distance,
-    load_classifier,
-    load_pretrained,
-    make_accelerator,
+    from_bytes,
     sample,
+    to_bytes,
+    write_atomically,
 )
 from ddpm_tutorial.plotting import save_sheet
 
-SEED = 0
-STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-SAMPLES, SAMPLING_STEPS = 500, 25
+NAME, SAMPLING_STEPS = "guidance", 25
+STRENGTHS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SHOWN, SHOWN_DIGIT = 10, 4
+REAL, SETS = "real", 4  # MNIST's test set has fives for four sets of this size
+FIGURES = ("agreement", "confidence", "fid", "diversity", "ink")
 
 
-def balanced(digits: Digits, count: int) -> Digits:
-    """The first `count` / 10 images of each class of a shuffled data set, 0..9 in turn."""
-    order = torch.randperm(len(digits.labels), generator=torch.Generator().manual_seed(SEED))
-    rows = [order[digits.labels[order] == k][: count // 10] for k in range(10)]
-    index = torch.stack(rows, dim=1).flatten()
-    return Digits(digits.images[index], digits.labels[index])
+def part_of(w: float, start: int) -> str:
+    return f"w {w:g}, start {start}"
 
 
-class Measure:
-    """What is measured of each set of samples."""
-
-    def __init__(self) -> None:
-        train, test = complete_mnist()
-        self.classifier = load_classifier()
-        self.unseen, _ = classify(self.classifier, test.images)
-        self.real = self.of(balanced(test, SAMPLES))
-        self.floor = self.of(balanced(train, SAMPLES))["fid"]
-        del self.real["fid"]  # of images that are among those they would be compared with
-
-    def of(self, digits: Digits) -> dict[str, float]:
-        """The figures of images beside the labels that they are to show."""
-        features, probabilities = classify(self.classifier, digits.images)
-        own = probabilities.gather(1, digits.labels[:, None])
-        return {
-            "agreement": float((probabilities.argmax(1) == digits.labels).double().mean()),
-            "confidence": float(own.mean()),
-            "fid": frechet_distance(features, self.unseen),
-            "spread": spread_within(features, digits.labels),
-            "ink": float((digits.images.clamp(-1, 1).double() + 1).mean() / 2),
-        }
+PARTS = {part_of(w, start): (w, start) for start in STARTS for w in STRENGTHS}
 
 
-def spread_within(features: Tensor, labels: Tensor) -> float:
+def main() -> None:
+    """Measure if asked to, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", action="store_true", help="sample and measure")
+    if parser.parse_args().runs:
+        run_all()
+    found = all_work(NAME, [REAL, *PARTS])
+    # The duration is that of all parts together, wherever they were done.
+    seconds = sum(record["seconds"] for record in found.values())
+    write_results(
+        NAME,
+        collected({part: record["figures"] for part, record in found.items()}),
+        seed=STARTS[0],
+        started=time.monotonic() - seconds,
+        precision=found[REAL]["figures"]["precision"],
+        measured_on=found[REAL]["measured_on"],
+    )
+    rows = [from_bytes(torch.from_numpy(np.load(sheet_of(w)))) for w in STRENGTHS]
+    save_sheet(RESULTS / "guidance.png", torch.cat(rows), zoom=1, columns=2 * SHOWN)
+
+
+def run_all() -> None:
+    """Sample and measure what nobody has yet and nobody else is at."""
+    bench = Bench("mnist-labels")
+    train, test = complete_mnist()
+    references = bench.classify(test.images)[0]
+
+    def real() -> dict[str, Any]:
+        seen, unseen = (
+            [of(bench, part, references) for part in balanced_sets(digits)]
+            for digits in (train, test)
+        )
+        figures = {name: [row[name] for row in unseen] for name in FIGURES}
+        # Of images that are not among those that they are compared with.
+        return figures | {"fid": [row["fid"] for row in seen], "precision": bench.precision}
+
+    def measured(w: float, start: int) -> dict[str, Any]:
+        digits = drawn(bench, w, start)
+        if start == STARTS[0]:
+            keep_sheet(w, digits)
+        return of(bench, digits, references)
+
+    share_work(
+        NAME,
+        {REAL: real} | {part: functools.partial(measured, *PARTS[part]) for part in PARTS},
+    )
+
+
+def drawn(bench: Bench, w: float, start: int) -> Digits:
+    """Samples with the labels 0..9 in turn, from a start."""
+    labels = torch.arange(SAMPLES) % 10
+    denoiser = bench.model.denoiser(labels.to(bench.accelerator.device), guidance=w)
+    with bench.accelerator.autocast():
+        images = sample(
+            denoiser, SAMPLES, "ddim", SAMPLING_STEPS, x_T=start_of(start), batch_size=BATCH
+        )
+    return Digits(images.float().cpu(), labels)
+
+
+def of(bench: Bench, digits: Digits, references: Tensor) -> dict[str, float]:
+    """The figures of images beside the labels that they are to show."""
+    features, probabilities = bench.classify(digits.images)
+    own = probabilities.gather(1, digits.labels[:, None])
+    return {
+        "agreement": float((probabilities.argmax(1) == digits.labels).double().mean()),
+        "confidence": float(own.mean()),
+        "fid": frechet_distance(features, references),
+        "diversity": diversity_of(features, digits.labels),
+        "ink": ink_of(digits.images),
+    }
+
+
+def balanced_sets(digits: Digits) -> list[Digits]:
+    """Disjoint sets of real images, each of SAMPLES with the labels 0..9 in turn."""
+    order = torch.randperm(len(digits.labels), generator=torch.Generator().manual_seed(0))
+    each = SAMPLES // 10
+    rows = [order[digits.labels[order] == k][: each * SETS] for k in range(10)]
+    sets = torch.stack(rows, dim=1).split(each)
+    return [Digits(digits.images[i.flatten()], digits.labels[i.flatten()]) for i in sets]
+
+
+def diversity_of(features: Tensor, labels: Tensor) -> float:
     """Mean Euclidean distance of two different images of one class, averaged over classes."""
     means = []
     for k in labels.unique():
@@ -78,37 +154,42 @@ def spread_within(features: Tensor, labels: Tensor) -> float:
     return float(torch.stack(means).mean())
 
 
-def main() -> None:
-    """Sample and measure at each strength; write after each."""
-    started = time.monotonic()
-    accelerator, measure = make_accelerator(), Measure()
-    model = load_pretrained("mnist-labels").to(accelerator.device)
-    labels = torch.arange(SAMPLES) % 10
-    figures = {
+def sheet_of(w: float) -> Path:
+    return RUNS / NAME / f"w-{w:g}.npy"
+
+
+def keep_sheet(w: float, digits: Digits) -> None:
+    """Keep the row of the picture that shows this w."""
+    of_digit = digits.images[digits.labels == SHOWN_DIGIT]
+    shown, content = torch.cat([digits.images[:SHOWN], of_digit[:SHOWN]]), io.BytesIO()
+    np.save(content, to_bytes(shown).numpy())
+    write_atomically(sheet_of(w), content.getvalue())
+
+
+def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread over starts at each w, and the differences from w = 0 by start."""
+    runs = {w: [found[part_of(w, start)] for start in STARTS] for w in STRENGTHS}
+    plain = runs[STRENGTHS[0]]
+    return {
+        "settings": {
+            "sampler": "ddim",
+            "steps": SAMPLING_STEPS,
+            "references": 10_000,
+            "strength": list(STRENGTHS),
+        },
         "samples": SAMPLES,
-        "steps": SAMPLING_STEPS,
-        "fid_floor": measure.floor,
-        "real": measure.real,
-        "strength": [],
-        "agreement": [],
-        "confidence": [],
-        "fid": [],
-        "spread": [],
-        "ink": [],
+        "starts": len(STARTS),
+        "floor": floor_for(SAMPLES),
+        "real": {"sets": SETS} | {name: with_spread(found[REAL][name]) for name in FIGURES},
+        "by_strength": {f"{w:g}": spread_of_each(runs[w], FIGURES) for w in STRENGTHS},
+        "differences": {
+            f"{w:g}": {
+                name: paired([run[name] for run in runs[w]], [run[name] for run in plain])
+                for name in FIGURES
+            }
+            for w in STRENGTHS[1:]
+        },
     }
-    rows = []
-    for w in tqdm(STRENGTHS, unit="strength"):
-        generator = torch.Generator().manual_seed(SEED)
-        with accelerator.autocast():
-            denoiser = model.denoiser(labels.to(accelerator.device), guidance=w)
-            images = sample(denoiser, SAMPLES, "ddim", SAMPLING_STEPS, generator, progress=True)
-        images = images.float().cpu()
-        for name, value in ({"strength": w} | measure.of(Digits(images, labels))).items():
-            figures[name].append(value)
-        rows += [images[:SHOWN], images[labels == SHOWN_DIGIT][:SHOWN]]
-        precision = name_of_precision(accelerator)
-        write_results("guidance", figures, seed=SEED, started=started, precision=precision)
-        save_sheet(RESULTS / "guidance.png", torch.cat(rows), zoom=1, columns=2 * SHOWN)
 
 
 if __name__ == "__main__":
