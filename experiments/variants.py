@@ -201,7 +201,7 @@ def collected(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "batch_size": BATCH,
         "seeds": list(SEEDS),
         "starts": len(STARTS),
-        "n": SAMPLES,
+        "samples": SAMPLES,
         "sampling_steps": SAMPLING_STEPS,
         "images": IMAGES,
         "terms": TERMS,
@@ -215,6 +215,7 @@ def collected(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def of_variant(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The figures of one variant, of a run for each seed."""
     found: dict[str, Any] = {
+        "seeds": len(runs),
         "fid": with_spread([statistics.mean(run["fid"]) for run in runs]),
         # How far the figure of one model moves from start to start.
         "fid_over_starts": statistics.mean(statistics.stdev(run["fid"]) for run in runs),
@@ -223,8 +224,8 @@ def of_variant(runs: list[dict[str, Any]]) -> dict[str, Any]:
     if "place" in runs[0]:
         found["place"] = {
             name: [
-                statistics.mean(at_t)
-                for at_t in zip(*(run["place"][name] for run in runs), strict=True)
+                with_spread([run["place"][name][index] for run in runs])
+                for index in range(len(PLACES))
             ]
             for name in ("low", "median", "high")
         }
@@ -257,11 +258,15 @@ def learned_figures(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def terms_of(bounds: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each term over the seeds, with its standard error over the images, on average."""
+    """Each term over the seeds, with its standard error over the images, on average.
+
+    `first_tenth` is the share of `denoising` up to t = 101.
+    """
+    split = [one | {"first_tenth": one["by_t"][0][2]} for one in bounds]
     return {
-        term: with_spread([one[term]["mean"] for one in bounds])
-        | {"standard_error": statistics.mean(one[term]["standard_error"] for one in bounds)}
-        for term in ("total", "prior", "denoising", "reconstruction")
+        term: with_spread([one[term]["mean"] for one in split])
+        | {"standard_error": statistics.mean(one[term]["standard_error"] for one in split)}
+        for term in ("total", "prior", "denoising", "first_tenth", "reconstruction")
     }
 
 

@@ -64,6 +64,7 @@ CAPTIONED = [
     "10-sampling",
     "11-fast-sampling",
     "15-common-mistakes",
+    "14-guidance-and-learned-variance",
 ]
 
 
