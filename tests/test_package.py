@@ -26,7 +26,9 @@ FLOORS = {
     "mathematics": ["gaussian", "schedule", "forward", "exact"],
     "models": [
         "network",
+        "layers",
         "unet",
+        "transformer",
         "cost",
         "parameterisation",
         "reverse_variance",
