@@ -76,6 +76,7 @@ HELD_OUT, LOSS_IMAGES, BINS = 10_000, 5_000, 10
 SAMPLING_STEPS = 25
 SHOWN = 10  # samples in a row of the sheet
 TIMES = (50, 200, 400, 600, 800, 950)  # t at which attention is looked at
+MAP_TIMES = (50, 400, 800)
 ATTENTION_IMAGES = 2_000
 # Of the 7 x 7 positions that attend to each other: the middle, above it, and the corner.
 QUERIES = {"middle": 24, "above the middle": 10, "corner": 0}
@@ -198,7 +199,8 @@ def attention_of_the_shipped(images: Tensor) -> dict[str, Any]:
 
     `distance` is the mean distance of what is attended to, in positions of the 7 x 7; `positions`
     the exponential of the entropy, 49 for even attention; each with a mean over images and over
-    queries, and the spread over images. `maps` is the mean over images, by t, query and head.
+    queries, and the spread over images. `maps` holds the mean weights over images, by t, query and
+    head.
     """
     device = make_accelerator().device
     model, images = load_pretrained().to(device), images[:ATTENTION_IMAGES].to(device)
@@ -209,6 +211,7 @@ def attention_of_the_shipped(images: Tensor) -> dict[str, Any]:
     apart = torch.cdist(places, places)
     found: dict[str, Any] = {
         "t": list(TIMES),
+        "t_of_maps": list(MAP_TIMES),
         "images": len(images),
         "queries": QUERIES,
         "distance_if_even": round(float(apart.mean()), 4),
@@ -226,17 +229,16 @@ def attention_of_the_shipped(images: Tensor) -> dict[str, Any]:
         positions = torch.special.entr(weights).sum(-1).exp().mean(-1)
         for name, values in (("distance", distance), ("positions", positions)):
             found[name].append([with_spread_over_images(head) for head in values.T])
-        mean = weights.mean(0)
-        maps = {q: mean[:, place].cpu().tolist() for q, place in QUERIES.items()}
-        found["maps"].append(
-            {q: [[round(w, 4) for w in head] for head in heads] for q, heads in maps.items()}
-        )
+        if step in MAP_TIMES:
+            mean = weights.mean(0).double().cpu().mul(1000).round().div(1000)
+            found["maps"].append({q: mean[:, at].tolist() for q, at in QUERIES.items()})
     return found
 
 
 def with_spread_over_images(values: Tensor) -> dict[str, float]:
     """Mean and standard deviation."""
-    return {"mean": round(float(values.mean()), 4), "deviation": round(float(values.std()), 4)}
+    spread = round(float(values.std()), 4)
+    return {"mean": round(float(values.mean()), 4), "standard_deviation": spread}
 
 
 def collected(found: dict[str, Any]) -> dict[str, Any]:
