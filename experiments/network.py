@@ -56,10 +56,10 @@ from ddpm_tutorial import (
     TrainingDiverged,
     attention_weights,
     classify,
-    exact_float32,
     filled_like,
     frechet_distance,
     from_bytes,
+    full_float32,
     load_classifier,
     load_pretrained,
     make_accelerator,
@@ -166,7 +166,7 @@ def held_out_losses(model: DDPM, images: Tensor) -> list[float]:
     for x0 in images.split(500):
         t = stratified_integers(1, model.schedule.T + 1, len(x0), generator)
         eps = torch.randn(x0.shape, generator=generator)
-        with exact_float32():
+        with full_float32():
             losses.append(model(*(each.to(device) for each in (x0, t, eps))).total.cpu())
         steps.append(t)
     tenth = (torch.cat(steps) - 1) * BINS // model.schedule.T
@@ -221,7 +221,7 @@ def attention_of_the_shipped(images: Tensor) -> dict[str, Any]:
         eps = torch.randn(images.shape, generator=torch.Generator().manual_seed(step)).to(device)
         t = filled_like(images, step)
         kept.clear()
-        with exact_float32():
+        with full_float32():
             model.denoiser()(q_sample(model.schedule, images, t, eps), t)
         query, key, _ = kept[0].chunk(3, dim=-1)
         weights = attention_weights(query, key, layer.heads)
