@@ -6,6 +6,7 @@ import html
 import io
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from ddpm_tutorial.io.files import write_atomically
 
 BLUE = "#0072B2"  # Okabe and Ito's palette: told apart by colour-blind readers too
 ORANGE = "#D55E00"
+Images = Tensor | np.ndarray
 
 
 def digit_sheet(images: Tensor, columns: int | None = None, gap: int = 2) -> np.ndarray:
@@ -85,6 +87,32 @@ def draw_digits(ax: Axes, images: Tensor, columns: int | None = None, title: str
     ax.imshow(digit_sheet(images, columns), cmap="gray", vmin=0, vmax=255)
     ax.set_title(title)
     ax.axis("off")
+
+
+def picture_table(
+    rows: Mapping[str, Images | Sequence[Images]], heads: Sequence[str] = ()
+) -> np.ndarray:
+    """Draw rows of images on a new figure, each row with its label, each column with its head.
+
+    `rows` gives for each label its images, (columns, 1, H, W) in [-1, 1] or a list of (1, H, W).
+    Returns the axes (rows, columns), one for each image, for what is to be drawn on top of it.
+    Raises ValueError unless all rows are of one length, and there are as many heads, or none.
+    """
+    lengths = {label: len(images) for label, images in rows.items()}
+    counts = {*lengths.values()} | ({len(heads)} if heads else set())
+    if len(counts) != 1 or counts == {0}:
+        raise ValueError(f"rows of {lengths} images under {len(heads)} heads: the numbers differ")
+    (columns,) = counts
+    size = (5, 0.4 + 5 / columns * len(rows))  # high enough: the layout takes out what is too much
+    _, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="compressed")
+    for line, (label, images) in zip(axes, rows.items(), strict=True):
+        for ax, image in zip(line, images, strict=True):
+            draw_digits(ax, torch.as_tensor(image)[None])
+        beside = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        line[0].annotate(label, (0, 0.5), (-5, 0), ha="right", va="center", size=11, **beside)
+    for ax, head in zip(axes[0], heads, strict=False):
+        ax.set_title(head, fontsize=11)
+    return axes
 
 
 def draw_loss(ax: Axes, losses: list[float], window: int = 50) -> None:

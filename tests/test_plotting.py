@@ -8,7 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from PIL import Image
 
 from ddpm_tutorial import TutorialError
@@ -16,8 +18,10 @@ from ddpm_tutorial.plotting import (
     digit_sheet,
     draw_digits,
     draw_loss,
+    picture_table,
     save_sheet,
     step_slider,
+    use_book_style,
 )
 
 
@@ -75,6 +79,65 @@ def test_drawings_are_labelled():
     assert [text.get_text() for text in loss.get_legend().texts] == ["one batch", "mean of 2"]
     np.testing.assert_allclose(loss.lines[1].get_ydata(), [0.75, 0.375, 0.25])
     np.testing.assert_allclose(loss.lines[1].get_xdata(), [2, 3, 4])
+
+
+@pytest.fixture
+def drawn():
+    """Draws a table as the book does, and closes it afterwards."""
+    with plt.rc_context():
+        use_book_style()
+        yield picture_table
+        plt.close("all")
+
+
+def labels_of(axes):
+    """The labels that stand beside images, each with the row and the column of its image."""
+    return {
+        text.get_text(): place
+        for place, ax in np.ndenumerate(axes)
+        for text in ax.texts
+        if isinstance(text, Annotation)
+    }
+
+
+def test_a_table_shows_each_image_in_its_row_and_column(drawn):
+    images = constant_images(*range(0, 60, 10))
+    axes = drawn({"above": images[:3], "below": list(images[3:].numpy())}, ["a", "b", "c"])
+    assert axes.shape == (2, 3)
+    shown = [[ax.images[0].get_array()[0, 0] for ax in line] for line in axes]
+    assert shown == [[0, 10, 20], [30, 40, 50]]
+    assert [[ax.get_title() for ax in line] for line in axes] == [["a", "b", "c"], [""] * 3]
+    assert labels_of(axes) == {"above": (0, 0), "below": (1, 0)}
+
+
+def test_a_table_can_be_read_on_a_phone(drawn):
+    images = torch.zeros(7, 1, 28, 28)
+    names = ("$x_t$", "sigmoid", "sample 4")
+    axes = drawn(dict.fromkeys(names, images), [f"t={t}" for t in range(300, 1000, 100)])
+    figure = axes[0, 0].figure
+    figure.canvas.draw()
+    texts = [text for ax in axes.flat for text in [ax.title, *ax.texts] if text.get_text()]
+    assert len(texts) == 10
+    assert min(text.get_size() for text in texts) * 390 / 72 > 11 * figure.get_figwidth()
+    boxes = [text.get_window_extent() for text in texts]
+    boxes += [ax.get_window_extent() for ax in axes.flat]
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert max(box.x1 for box in boxes) - min(box.x0 for box in boxes) > 0.96 * figure.bbox.width
+
+
+def test_a_table_whose_rows_or_heads_do_not_fit_is_refused():
+    images = torch.zeros(3, 1, 4, 4)
+    with pytest.raises(ValueError, match=r"'a': 3, 'b': 2.* under 3 heads"):
+        picture_table({"a": images, "b": images[:2]}, ["1", "2", "3"])
+    with pytest.raises(ValueError, match="under 2 heads"):
+        picture_table({"a": images}, ["1", "2"])
+    for empty in ({}, {"a": []}):
+        with pytest.raises(ValueError, match="under 0 heads"):
+            picture_table(empty)
 
 
 def tags_of(page):
