@@ -2,15 +2,17 @@
 
     DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/network.py
 
-The default U-Net, the same without one of its parts, and transformers on patches whose training
+The default U-Net, the same without one of its parts, and a transformer on patches whose training
 takes as many operations: each is trained three times on the first 50,000 training images of MNIST,
 with the default settings of `train` but for batch and number of steps. Runs with one seed see the
 same images, t and noise in the same order. The last 10,000 are held out: on them the loss is taken,
 always at the same t and noise, as a whole and by tenths of 1..T; and with them the samples are
-compared, from the same five starts x_T for all.
+compared, from the same five starts x_T for all. The learning rate is that of the default settings,
+which experiments/optimizers.py chose for the U-Net.
 
 Where a part is left out, what stands around it stays: a skip connection that is cut carries zeros,
-so that all runs but those without the fold and the transformers have the same shapes.
+so that shapes are the same. A U-Net without the fold, half as wide, is trained once only; it stands
+under `one_run`, outside the comparison.
 
 Besides, what the shipped model attends to, over many images: how far away, and by how many heads.
 
@@ -25,10 +27,11 @@ import functools
 import math
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from _networks import COUNTED, VARIANTS, WHOLE, Variant
+from _networks import ONE_RUN, VARIANTS, WHOLE, WITHOUT_FOLD
 from _results import (
     RESULTS,
     RUNS,
@@ -82,6 +85,8 @@ ATTENTION_IMAGES = 2_000
 QUERIES = {"middle": 24, "above the middle": 10, "corner": 0}
 ATTENTION = "attention of the shipped model"
 PARTS = {f"{name} {seed}": (name, seed) for name in VARIANTS for seed in SEEDS}
+PARTS[f"{ONE_RUN} {SEEDS[0]}"] = (ONE_RUN, SEEDS[0])
+BUILDERS = VARIANTS | WITHOUT_FOLD
 
 
 def main() -> None:
@@ -105,7 +110,8 @@ def main() -> None:
         "loss_images": LOSS_IMAGES,
         "shown": SHOWN,
         "networks": collected(found),
-        "counted": {name: counted(build()) for name, build in COUNTED.items()},
+        "one_run": {ONE_RUN: found.get(f"{ONE_RUN} {SEEDS[0]}", {}).get("figures")},
+        "counted": {name: counted(build()) for name, build in WITHOUT_FOLD.items()},
         "attention": found.get(ATTENTION, {}).get("figures"),
     }
     precision, machine = of_the_parts(found)
@@ -134,7 +140,7 @@ def run_all() -> None:
 
     def measured(name: str, seed: int) -> dict[str, Any]:
         try:
-            model = trained(VARIANTS[name], seed, seen, f"{name}, seed {seed}")
+            model = trained(BUILDERS[name], seed, seen, f"{name}, seed {seed}")
             losses = held_out_losses(model, held_out[:LOSS_IMAGES])
             fids = [fid(model, start, classifier, features, f"{name} {seed}") for start in STARTS]
         except (TrainingDiverged, ValueError) as error:  # of values that are not finite
@@ -146,12 +152,11 @@ def run_all() -> None:
     share_work("network", attention | runs)
 
 
-def trained(variant: Variant, seed: int, images: Tensor, name: str) -> DDPM:
+def trained(build: Callable[[], nn.Module], seed: int, images: Tensor, name: str) -> DDPM:
     """The averaged model."""
     torch.manual_seed(seed)
-    model = DDPM(variant.build(), NoiseSchedule.cosine(1000))
-    rate = variant.rate * TrainingConfig.learning_rate
-    config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=rate, seed=seed)
+    model = DDPM(build(), NoiseSchedule.cosine(1000))
+    config = TrainingConfig(steps=STEPS, batch_size=BATCH, seed=seed)
     records = train(model, images, config, accelerator=make_accelerator())
     *_, record = tqdm(records, name, STEPS, mininterval=10)
     ema: DDPM = record.ema
@@ -244,15 +249,15 @@ def with_spread_over_images(values: Tensor) -> dict[str, float]:
 def collected(found: dict[str, Any]) -> dict[str, Any]:
     """For each network cost, mean and spread over its seeds, and over those of the differences.
 
-    A difference (`loss_more`, `fid_more`) is to the whole U-Net of the same seed. Runs whose values
-    stopped being finite are counted as `failed`.
+    A difference (`loss_more`, `loss_more_by_tenth`, `fid_more`) is to the whole U-Net of the same
+    seed. Runs whose values stopped being finite are counted as `failed`.
     """
     figures = {part: each["figures"] for part, each in found.items()}
     networks = {}
-    for name, variant in VARIANTS.items():
+    for name, build in VARIANTS.items():
         runs = {seed: figures[f"{name} {seed}"] for seed in SEEDS if f"{name} {seed}" in figures}
         ended = {seed: run for seed, run in runs.items() if "failed" not in run}
-        row: dict[str, Any] = counted(variant.build()) | {"rate": variant.rate}
+        row: dict[str, Any] = counted(build())
         row |= {"runs": len(ended), "failed": len(runs) - len(ended)}
         if ended:
             row |= spreads(list(ended.values()))
@@ -262,11 +267,20 @@ def collected(found: dict[str, Any]) -> dict[str, Any]:
             if f"{WHOLE} {seed}" in figures
         ]
         if pairs and name != WHOLE:
-            for key in ("losses", "fid"):
-                more = [statistics.mean(run[key]) - statistics.mean(its[key]) for run, its in pairs]
-                row["fid_more" if key == "fid" else "loss_more"] = with_spread(more)
+            row |= differences(pairs)
         networks[name] = row
     return networks
+
+
+def differences(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+    """By how much each run exceeds its partner: loss, loss by tenths of 1..T, and FID."""
+
+    def more(key: str) -> dict[str, Any]:
+        return with_spread([statistics.mean(a[key]) - statistics.mean(b[key]) for a, b in pairs])
+
+    tenths = [[a["losses"][at] - b["losses"][at] for a, b in pairs] for at in range(BINS)]
+    by_tenth = [with_spread(values) for values in tenths]
+    return {"loss_more": more("losses"), "loss_more_by_tenth": by_tenth, "fid_more": more("fid")}
 
 
 def spreads(runs: list[dict[str, Any]]) -> dict[str, Any]:
