@@ -65,6 +65,7 @@ CAPTIONED = [
     "11-fast-sampling",
     "15-common-mistakes",
     "14-guidance-and-learned-variance",
+    "08-network",
 ]
 
 

@@ -8,11 +8,18 @@ import torch
 from networks import unlabelled
 from torch import nn
 
-from ddpm_tutorial import NETWORKS, SCHEDULES, DDPMConfig, NoiseSchedule, UNetConfig
+from ddpm_tutorial import (
+    NETWORKS,
+    SCHEDULES,
+    DDPMConfig,
+    NoiseSchedule,
+    TransformerConfig,
+    UNetConfig,
+)
 
 
 def test_a_word_stands_for_the_network_of_that_name() -> None:
-    assert list(NETWORKS) == ["unet"]
+    assert list(NETWORKS) == ["unet", "transformer"]
     for word, config in NETWORKS.items():
         assert config.name == word
         assert config().name == word
@@ -35,6 +42,14 @@ def test_a_configuration_builds_the_model_that_it_describes(learned: bool) -> No
 
 
 @pytest.mark.parametrize(
+    "network",
+    [
+        UNetConfig(image_channels=2, image_size=4, channels=(8,), blocks=1),
+        TransformerConfig(image_channels=2, image_size=4, patch=2, width=32, blocks=1),
+    ],
+    ids=["unet", "transformer"],
+)
+@pytest.mark.parametrize(
     ("words", "outputs", "variance"),
     [
         ({}, 1, "small"),
@@ -46,10 +61,9 @@ def test_a_configuration_builds_the_model_that_it_describes(learned: bool) -> No
     ids=str,
 )
 def test_the_network_gets_the_outputs_that_the_words_need(
-    words: dict, outputs: int, variance: str
+    words: dict, outputs: int, variance: str, network: UNetConfig | TransformerConfig
 ) -> None:
-    unet = UNetConfig(image_channels=2, image_size=4, channels=(8,), blocks=1)
-    model = DDPMConfig(T=20, network=unet, **words).build()
+    model = DDPMConfig(T=20, network=network, **words).build()
     x_t, t = torch.zeros(3, 2, 4, 4), torch.tensor([1, 2, 20])
     assert model.network(x_t, t).shape == (3, 2 * outputs, 4, 4)
     assert model.reverse_variance.name == variance
@@ -76,12 +90,13 @@ def test_min_snr_reaches_the_model() -> None:
         DDPMConfig(),
         DDPMConfig("log-snr", 30, "levels", None, UNetConfig(channels=(8, 16))),
         DDPMConfig(reverse_variance="learned", min_snr=5.0, network=UNetConfig(num_classes=10)),
+        DDPMConfig(network=TransformerConfig(patch=2, width=96, blocks=4, num_classes=10)),
     ],
-    ids=["usual", "levels", "learned"],
+    ids=["usual", "levels", "learned", "transformer"],
 )
 def test_json_keeps_a_configuration(config: DDPMConfig) -> None:
     values = json.loads(json.dumps(config.as_plain_values()))
-    assert values["network"]["name"] == "unet"
+    assert values["network"]["name"] == config.network.name
     before = json.dumps(values)
     assert DDPMConfig.from_plain_values(values) == config
     assert json.dumps(values) == before
@@ -123,8 +138,8 @@ def test_unknown_words_are_refused_and_the_choices_named() -> None:
     with pytest.raises(ValueError, match='schedule = "square": choose one of linear, cosine, sig'):
         DDPMConfig(schedule="square")
     values = DDPMConfig().as_plain_values()
-    values["network"]["name"] = "transformer"
-    with pytest.raises(ValueError, match='network = "transformer": choose one of unet'):
+    values["network"]["name"] = "perceptron"
+    with pytest.raises(ValueError, match='network = "perceptron": choose one of unet, transformer'):
         DDPMConfig.from_plain_values(values)
 
 

@@ -11,15 +11,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from ddpm_tutorial import (
     ResidualBlock,
     SelfAttention,
-    UNet,
+    TransformerConfig,
     UNetConfig,
     attention_activations,
     attention_flops,
     block_activations,
     conv_flops,
+    transformer_cost,
     unet_cost,
 )
 
+COSTS = {"unet": unet_cost, "transformer": transformer_cost}
 TINY = UNetConfig(channels=(8,), blocks=1)
 # Each with its number of outputs: 2 with a learned variance, 256 for levels.
 CONFIGS = [
@@ -31,6 +33,9 @@ CONFIGS = [
     (UNetConfig(image_size=16, image_channels=3, channels=(8, 16)), 256),
     (TINY, 32),
     (TINY, 33),
+    (TransformerConfig(width=96, blocks=2), 1),
+    (TransformerConfig(image_size=24, patch=2, width=64, blocks=2, num_classes=3), 2),
+    (TransformerConfig(image_channels=3, image_size=20, width=32, blocks=1), 256),
 ]
 every_config = pytest.mark.parametrize(("config", "outputs"), CONFIGS, ids=str)
 
@@ -44,7 +49,7 @@ def flops(function, *inputs):
 def forward(config, outputs, batch=2, device="meta"):
     """A function that runs the network, with the backward pass where asked."""
     with torch.device(device):
-        network = UNet(config, outputs)
+        network = config.build(outputs)
         x_t = torch.zeros(batch, config.image_channels, config.image_size, config.image_size)
         t = torch.ones(batch, dtype=torch.int64)
         label = torch.zeros(batch, dtype=torch.int64) if config.num_classes else None
@@ -70,22 +75,33 @@ def kept(network, run, batch, at_least):
     return sum(count for count in counts if count >= at_least)
 
 
+def cost_of(config, outputs):
+    return COSTS[config.name](config, outputs)
+
+
+def told_by_t(name, layer):
+    """Whether this linear map sees the embedding of t, not the image."""
+    return isinstance(layer, torch.nn.Linear) and ("embed" in name or "modulate" in name)
+
+
 @every_config
 def test_arithmetic_is_what_torch_counts(config, outputs):
     _, run = forward(config, outputs)
     _, count = flops(run)
-    assert count == 2 * unet_cost(config, outputs).forward
+    assert count == 2 * cost_of(config, outputs).forward
     _, count = flops(lambda: run().sum().backward())
-    assert count == 2 * unet_cost(config, outputs).training
+    assert count == 2 * cost_of(config, outputs).training
 
 
 @every_config
 def test_activations_are_what_autograd_keeps(config, outputs):
     network, run = forward(config, outputs, device="cpu")
     # The embedding of t, its scales and shifts, and statistics do not grow with the image.
-    ungrowing = max(4 * config.channels[0], 2 * max(config.channels))
+    ungrowing = max(
+        layer.out_features for name, layer in network.named_modules() if told_by_t(name, layer)
+    )
     assert ungrowing < config.image_size**2
-    assert kept(network, run, 2, ungrowing + 1) == unet_cost(config, outputs).activations
+    assert kept(network, run, 2, ungrowing + 1) == cost_of(config, outputs).activations
 
 
 @settings(max_examples=20)
@@ -126,3 +142,8 @@ def test_a_larger_image_costs_more():
     pairs = 4 * 8 * (14**4, 28**4)[0]
     fixed = sum(conv_flops(a, b, 1, 1) for a, b in [(8, 32), (32, 32), *[(32, 16)] * 4])
     assert large.forward == 4 * (small.forward - fixed - pairs) + 16 * pairs + fixed
+
+
+def test_the_two_networks_cost_the_same_as_they_come():
+    unet, transformer = unet_cost(UNetConfig()), transformer_cost(TransformerConfig())
+    assert transformer.training == pytest.approx(unet.training, rel=1e-3)

@@ -4,6 +4,7 @@ On the meta device there are no values: a tensor left on the CPU, or a hidden `.
 A fake tensor only claims to be on cuda:0, and meets the checks of devices and types there.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,7 @@ from ddpm_tutorial import (
     NoiseSchedule,
     Sampler,
     TrainingConfig,
+    TransformerConfig,
     UNetConfig,
     ddim_invert,
     filled_like,
@@ -55,6 +57,11 @@ SAMPLERS = [
 ]
 every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 every_sampler = pytest.mark.parametrize(("sampler", "steps", "settings"), SAMPLERS, ids=str)
+NETWORKS = {
+    "unet": UNetConfig(channels=(8, 16), blocks=1),
+    "transformer": TransformerConfig(width=32, blocks=1),
+}
+every_network = pytest.mark.parametrize("network", NETWORKS)
 learned_or_not = pytest.mark.parametrize("learned", [False, True])
 # A network that weighs levels needs no learned variance.
 every_output = pytest.mark.parametrize(
@@ -64,10 +71,15 @@ every_output = pytest.mark.parametrize(
 )
 
 
-def tiny_model(parameterisation: str = "v", learned: bool = False, num_classes: int = 10) -> DDPM:
-    network = UNetConfig(channels=(8, 16), blocks=1, num_classes=num_classes)
+def tiny_model(
+    parameterisation: str = "v",
+    learned: bool = False,
+    num_classes: int = 10,
+    network: str = "unet",
+) -> DDPM:
+    config = dataclasses.replace(NETWORKS[network], num_classes=num_classes)
     variance = "learned" if learned else None
-    return DDPMConfig("cosine", 12, parameterisation, variance, network).build()
+    return DDPMConfig("cosine", 12, parameterisation, variance, config).build()
 
 
 def cpu_generator() -> torch.Generator:
@@ -109,7 +121,7 @@ class OneDevice(TorchDispatchMode):
 
 @contextmanager
 def fake_gpu(model: DDPM) -> Iterator[None]:
-    """Inside, the weights claim to be on cuda:0; the tables of the schedule stay real.
+    """Inside, weights and buffers claim to be on cuda:0; the tables of the schedule stay real.
 
     Samples are not looked at when they are done, which is where sampling waits for the device.
     """
@@ -119,13 +131,17 @@ def fake_gpu(model: DDPM) -> Iterator[None]:
             for name, weight in list(module.named_parameters(recurse=False)):
                 on_gpu = torch.empty_strided(weight.shape, weight.stride(), device=CUDA)
                 setattr(module, name, torch.nn.Parameter(on_gpu))
+            for name, table in list(module.named_buffers(recurse=False)):
+                setattr(module, name, torch.empty_like(table, device=CUDA))
         yield
 
 
+@every_network
 @every_output
 def test_training_runs_on_the_meta_device(
     parameterisation: str,
     learned: bool,
+    network: str,
     meta_accelerator: Accelerator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,7 +157,7 @@ def test_training_runs_on_the_meta_device(
     assert meta_accelerator.device == META
     data, labels = torch.linspace(-1, 1, 4 * 784).view(4, 1, 28, 28), torch.arange(4)
     records = train(
-        tiny_model(parameterisation, learned),
+        tiny_model(parameterisation, learned, network=network),
         data,
         TrainingConfig(steps=2, batch_size=4),
         labels=labels,
@@ -159,13 +175,14 @@ def test_training_runs_on_the_meta_device(
     assert len(norms) == 2
 
 
+@every_network
 @every_sampler
 @learned_or_not
 @pytest.mark.parametrize("seeded", [False, True])
 def test_every_sampler_runs_on_the_meta_device(
-    sampler: str | Sampler, steps: object, settings: dict, learned: bool, seeded: bool
+    sampler: str | Sampler, steps: object, settings: dict, learned: bool, seeded: bool, network: str
 ) -> None:
-    model = tiny_model(learned=learned).to(META)
+    model = tiny_model(learned=learned, network=network).to(META)
     generator = cpu_generator() if seeded else None
     denoiser = model.denoiser(torch.zeros(2, dtype=torch.int64, device=META), **settings)
     with OneDevice():
@@ -241,9 +258,12 @@ def cuda_batch() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return images, steps, images + 1, steps
 
 
+@every_network
 @every_output
-def test_forward_pass_and_loss_run_on_a_fake_gpu(parameterisation: str, learned: bool) -> None:
-    model = tiny_model(parameterisation, learned)
+def test_forward_pass_and_loss_run_on_a_fake_gpu(
+    parameterisation: str, learned: bool, network: str
+) -> None:
+    model = tiny_model(parameterisation, learned, network=network)
     with fake_gpu(model):
         x0, t, eps, label = cuda_batch()
         output = model.network(x0, t, label)
@@ -267,13 +287,14 @@ def test_the_reverse_step_runs_on_a_fake_gpu(parameterisation: str, learned: boo
             assert all(on_cuda(value) for value in (x0_hat, eps_hat, mean, log_variance))
 
 
+@every_network
 @every_sampler
 @learned_or_not
 @pytest.mark.parametrize("seeded", [False, True])
 def test_every_sampler_runs_on_a_fake_gpu(
-    sampler: str | Sampler, steps: object, settings: dict, learned: bool, seeded: bool
+    sampler: str | Sampler, steps: object, settings: dict, learned: bool, seeded: bool, network: str
 ) -> None:
-    model = tiny_model(learned=learned)
+    model = tiny_model(learned=learned, network=network)
     generator = cpu_generator() if seeded else None
     with fake_gpu(model):
         _, _, _, label = cuda_batch()

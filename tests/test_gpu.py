@@ -23,6 +23,7 @@ from ddpm_tutorial import (
     DDPMConfig,
     TrainingConfig,
     TrainingRecord,
+    TransformerConfig,
     UNetConfig,
     load_bundled,
     load_checkpoint,
@@ -80,9 +81,15 @@ def test_a_sampler_draws_what_it_draws_on_the_processor(device: str, sampler: st
 
 @on_each_device
 @pytest.mark.parametrize("parameterisation", ["eps", "x0", "v", "levels"])
-def test_loss_and_gradient_are_those_of_the_processor(device: str, parameterisation: str) -> None:
+@pytest.mark.parametrize(
+    "network",
+    [UNetConfig(channels=(16, 32)), TransformerConfig(width=64, blocks=2)],
+    ids=["unet", "transformer"],
+)
+def test_loss_and_gradient_are_those_of_the_processor(
+    device: str, parameterisation: str, network: UNetConfig | TransformerConfig
+) -> None:
     torch.manual_seed(0)
-    network = UNetConfig(channels=(16, 32))
     model = DDPMConfig(T=50, parameterisation=parameterisation, network=network).build()
     t, eps = torch.arange(1, 9), torch.randn(8, 1, 28, 28)
     found = []

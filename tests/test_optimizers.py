@@ -13,6 +13,7 @@ from ddpm_tutorial import (
     OPTIMIZERS,
     Muon,
     TrainingConfig,
+    TransformerConfig,
     UNet,
     UNetConfig,
     hidden_weights_of,
@@ -184,6 +185,13 @@ def test_the_hidden_weights_of_the_unet_lie_between_its_first_and_its_last_layer
         "up",
     }
     assert not any("modulate" in name for name in hidden)
+
+
+def test_the_hidden_weights_of_the_transformer_are_six_matrices_of_each_block():
+    network = TransformerConfig(width=32, blocks=2, num_classes=3).build(256)
+    matrices = ["query", "key", "value", "output", "alone.0", "alone.2"]
+    expected = {f"blocks.{block}.{name}.weight" for block in range(2) for name in matrices}
+    assert names_of(network, hidden_weights_of(network)) == expected
 
 
 def test_hidden_weights_are_seen_through_a_wrapper_and_a_network_may_have_none():

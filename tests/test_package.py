@@ -26,7 +26,9 @@ FLOORS = {
     "mathematics": ["gaussian", "schedule", "forward", "exact"],
     "models": [
         "network",
+        "layers",
         "unet",
+        "transformer",
         "cost",
         "parameterisation",
         "reverse_variance",
@@ -173,7 +175,8 @@ def test_no_function_takes_more_than_eight_arguments(name):
 def test_nothing_branches_on_a_word_or_on_the_kind_of_a_model(name):
     registries = (NETWORKS, PARAMETERISATIONS, REVERSE_VARIANCES, SAMPLERS, SCHEDULES)
     words = {word for registry in registries for word in registry}
-    kinds = {"DDPM", "GaussianMixture", "UNet", "Denoiser", "ModelDenoiser", "Parameterisation"}
+    kinds = {"DDPM", "GaussianMixture", "UNet", "Transformer"}
+    kinds |= {"Denoiser", "ModelDenoiser", "Parameterisation"}
     for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Compare):
             compared = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}

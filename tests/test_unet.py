@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ddpm_tutorial import SelfAttention, UNet, UNetConfig, step_features
+from ddpm_tutorial import SelfAttention, UNet, UNetConfig
 
 
 def build(seed: int = 0, moved: bool = True, outputs: int = 1, **settings: object) -> UNet:
@@ -160,21 +160,6 @@ def test_dropout_acts_in_training_mode_only() -> None:
     torch.testing.assert_close(network(x_t, t), network(x_t, t), rtol=0, atol=0)
     network.train()
     assert (network(x_t, t) - network(x_t, t)).abs().max() > 1e-4
-
-
-def test_step_features_are_the_sines_and_cosines_of_vaswani() -> None:
-    t, width = torch.tensor([1, 17, 1000]), 8
-    rates = torch.tensor([10_000 ** (-k / 4) for k in range(4)], dtype=torch.float64)
-    angles = t.double()[:, None] * rates
-    expected = torch.cat([angles.cos(), angles.sin()], dim=1)
-    # float32 holds an angle of 1000 to 6e-5.
-    torch.testing.assert_close(step_features(t, width).double(), expected, rtol=0, atol=2e-4)
-
-
-def test_step_features_tell_all_steps_apart() -> None:
-    features = step_features(torch.arange(1, 1001), 8)
-    distances = torch.cdist(features, features) + 10 * torch.eye(1000)
-    assert distances.min() > 1e-3
 
 
 def test_attention_equals_the_formula_written_out() -> None:

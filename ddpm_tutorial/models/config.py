@@ -9,6 +9,7 @@ from ddpm_tutorial.errors import check_choice
 from ddpm_tutorial.mathematics.schedule import SCHEDULES
 from ddpm_tutorial.models.ddpm import DDPM, meaning_of
 from ddpm_tutorial.models.network import NetworkConfig
+from ddpm_tutorial.models.transformer import TransformerConfig
 from ddpm_tutorial.models.unet import UNetConfig
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "DDPMConfig",
 ]
 
-NETWORKS: dict[str, Callable[..., NetworkConfig]] = {one.name: one for one in (UNetConfig,)}
+NETWORKS: dict[str, Callable[..., NetworkConfig]] = {
+    one.name: one for one in (UNetConfig, TransformerConfig)
+}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from ddpm_tutorial.models.unet import PIXEL_FEATURES, SelfAttention, UNetConfig
+from ddpm_tutorial.models.layers import PIXEL_FEATURES
+from ddpm_tutorial.models.transformer import HEAD_WIDTH, TransformerConfig
+from ddpm_tutorial.models.unet import SelfAttention, UNetConfig
 
 __all__ = [
     "Cost",
@@ -10,12 +12,13 @@ __all__ = [
     "attention_flops",
     "block_activations",
     "conv_flops",
+    "transformer_cost",
     "unet_cost",
 ]
 
 
 class Cost(NamedTuple):
-    """What one image costs in a `UNet`; a batch costs as many times more as it holds images.
+    """What one image costs in a network; a batch costs as many times more as it holds images.
 
     `forward` and `training` are floating-point operations (FLOP) of one network evaluation and of
     one evaluation with its backward pass. Only convolutions and matrix products count, an addition
@@ -105,6 +108,29 @@ def unet_cost(config: UNetConfig, outputs: int = 1) -> Cost:
 
     inner += conv_flops(widths[0], 4 * features, 3, positions[0])
     activations += 3 * widths[0] * positions[0]
+    if channels > features:
+        inner += conv_flops(features, channels, 1, config.image_size**2)
+        activations += 2 * features * config.image_size**2
+    return Cost(seeing_data + inner, 2 * seeing_data + 3 * inner, activations)
+
+
+def transformer_cost(config: TransformerConfig, outputs: int = 1) -> Cost:
+    """Cost of `Transformer(config, outputs)` for one image; counted as in `unet_cost`."""
+    width, patch, n = config.width, config.patch, (config.image_size // config.patch) ** 2
+    channels = outputs * config.image_channels
+    features = min(channels, PIXEL_FEATURES)
+
+    seeing_data = conv_flops(patch**2 * config.image_channels, width, 1, n)
+    seeing_data += conv_flops(width, width, 1, 1)  # t
+    inner = conv_flops(width, width, 1, 1) + conv_flops(width, 2 * width, 1, 1)
+    block = conv_flops(width, 6 * width, 1, 1)
+    block += attention_flops(width, n) + 2 * conv_flops(width, 4 * width, 1, n)
+    inner += config.blocks * block
+    inner += conv_flops(width, patch**2 * features, 1, n)
+    # In a block: the input of each normalisation, scaling and linear map, query, key and value, and
+    # both sides of the GELU, four times as wide; and the weights of every pair of positions.
+    kept = 20 * n * width + (width // HEAD_WIDTH) * n**2
+    activations = n * patch**2 * config.image_channels + config.blocks * kept + 3 * n * width
     if channels > features:
         inner += conv_flops(features, channels, 1, config.image_size**2)
         activations += 2 * features * config.image_size**2

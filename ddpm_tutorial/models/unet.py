@@ -1,28 +1,21 @@
 """The noise predictor: a small U-Net that is told the step index t."""
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_tutorial.models.layers import PIXEL_FEATURES, Conditioned, attend, widening, zero_init
+
 __all__ = [
-    "PIXEL_FEATURES",
     "GroupNorm",
     "ResidualBlock",
     "SelfAttention",
     "UNet",
     "UNetConfig",
-    "step_features",
-    "zero_init",
 ]
-
-_Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
-# Where more output channels than these are asked for, so many features of each pixel are worked out
-# in the folded picture, and one layer at full size makes the outputs of them.
-PIXEL_FEATURES = 32
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class UNetConfig:
         return UNet(self, outputs)
 
 
-class UNet(nn.Module):
+class UNet(Conditioned):
     """A U-Net (Ronneberger et al., 2015) conditioned on t, in the shape used by Ho et al. (2020).
 
     The image is first folded: each 2x2 square of pixels becomes four channels. All the
@@ -84,20 +77,12 @@ class UNet(nn.Module):
     """
 
     def __init__(self, config: UNetConfig, outputs: int = 1) -> None:
-        super().__init__()
-        self.config = config
-        self.num_classes: int = config.num_classes
         widths = config.channels
         embedding = 4 * widths[0]
+        super().__init__(widths[0], embedding, config.num_classes)
+        self.config = config
         channels = outputs * config.image_channels
         features = min(channels, PIXEL_FEATURES)
-
-        self.embed_step = nn.Sequential(
-            nn.Linear(widths[0], embedding), nn.SiLU(), nn.Linear(embedding, embedding)
-        )
-        self.embed_class = (
-            nn.Embedding(config.num_classes + 1, embedding) if config.num_classes else None
-        )
 
         def block(inputs: int, width: int) -> ResidualBlock:
             return ResidualBlock(inputs, width, embedding, config.dropout)
@@ -124,14 +109,11 @@ class UNet(nn.Module):
 
         # The last layer of all starts at 0.
         last = nn.Conv2d(widths[0], 4 * features, 3, padding=1)
-        widen: nn.Module = nn.Identity()
-        if channels > features:
-            widen = nn.Sequential(nn.SiLU(), zero_init(nn.Conv2d(features, channels, 1)))
-        else:
+        if channels == features:
             zero_init(last)
         self.last = nn.Sequential(GroupNorm(8, widths[0]), nn.SiLU(), last)
         self.unfold = nn.PixelShuffle(2)
-        self.widen = widen
+        self.widen = widening(features, channels)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
@@ -141,19 +123,7 @@ class UNet(nn.Module):
         0..num_classes, the last the null token, for a class-conditional network only. Returns
         (B, outputs * C, H, W). Raises ValueError where a label is missing or not wanted.
         """
-        embedding = self.embed_step(step_features(t, self.config.channels[0]).to(x_t.dtype))
-        if self.embed_class is not None:
-            if label is None:
-                raise ValueError(
-                    f"this network was trained with labels: pass label, one of "
-                    f"0..{self.config.num_classes - 1} for each image, or "
-                    f"{self.config.num_classes} to tell it nothing; model.denoiser takes it too"
-                )
-            embedding = embedding + self.embed_class(label)
-        elif label is not None:
-            raise ValueError("this network takes no label: leave label out")
-        embedding = F.silu(embedding)
-
+        embedding = self.embed(t, label, x_t.dtype)
         h = self.first(self.fold(x_t).contiguous(memory_format=torch.channels_last))
         skips = []
         for layer in self.down:
@@ -242,35 +212,7 @@ class SelfAttention(nn.Module):
         """Maps x (B, width, H, W) to the same shape."""
         batch, width, height, breadth = x.shape
         h = self.norm(x).flatten(2).transpose(1, 2)
-        query, key, value = (
-            self.query_key_value(h)
-            .view(batch, height * breadth, 3, self.heads, width // self.heads)
-            .permute(2, 0, 3, 1, 4)
-            .unbind(0)
-        )
-        # Written out: for so few positions the fused kernel of torch is six times as slow on a CPU.
-        scores = query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5
-        h = scores.softmax(-1) @ value
-        h = self.output(h.transpose(1, 2).flatten(2)).transpose(1, 2)
+        query, key, value = self.query_key_value(h).chunk(3, dim=-1)
+        h = self.output(attend(query, key, value, self.heads)).transpose(1, 2)
         output: Tensor = x + h.reshape(batch, width, height, breadth)
         return output
-
-
-def step_features(t: Tensor, width: int) -> Tensor:
-    """Sines and cosines of t at `width / 2` frequencies (Vaswani et al., 2017, section 3.5).
-
-    `t` (B,) -> float32 (B, width).
-    """
-    frequencies = torch.exp(
-        -math.log(10_000.0) * torch.arange(width // 2, device=t.device) / (width // 2)
-    )
-    angles = t.float()[:, None] * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-def zero_init(layer: _Layer) -> _Layer:
-    """Set the weights and the bias of `layer` to 0, in place; return it."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
