@@ -28,9 +28,22 @@ addEventListener("afterprint", () => {
 });
 
 document.addEventListener("DOMContentLoaded", () => {
+  const boxes = [...document.querySelectorAll(WIDE)];
   const seen = new ResizeObserver((entries) => entries.forEach(({target}) => showWhatIsCut(target)));
-  for (const box of document.querySelectorAll(WIDE)) {
+  for (const box of boxes) {
     seen.observe(box);
     box.addEventListener("scroll", () => showWhatIsCut(box), {passive: true});
   }
+  // A font that arrives changes what is in a box and not the box.
+  document.fonts.addEventListener("loadingdone", () => boxes.forEach(showWhatIsCut));
 });
+
+// What the search shows of a page is its text, without code, and each formula once.
+if (typeof Search !== "undefined") {
+  const plain = Search.htmlToText;
+  Search.htmlToText = (html, anchor) => {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    page.querySelectorAll(".cell_input, .katex-html, annotation").forEach((part) => part.remove());
+    return plain(page.documentElement.outerHTML, anchor);
+  };
+}
