@@ -18,6 +18,7 @@ MENDED = [
     (r' aria-label="Toggle hidden content"', ""),
     # The search field of the menu is a button that says what it is.
     (r'(class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
+    (r'title="Fullscreen mode"', 'title="Full screen" aria-label="Full screen"'),
     (r'title="Toggle primary sidebar"', 'title="Menu" aria-label="Menu"'),
     (r'title="Toggle secondary sidebar"', 'title="Contents" aria-label="Contents"'),
     # An entry of the bibliography is one of a list; the role for it is withdrawn.

@@ -38,12 +38,15 @@ document.addEventListener("DOMContentLoaded", () => {
   document.fonts.addEventListener("loadingdone", () => boxes.forEach(showWhatIsCut));
 });
 
-// What the search shows of a page is its text, without code, and each formula once.
+// What the search shows of a page is its text, without lists of contents and code, and each formula
+// once.
+const NO_TEXT = ".bd-sidebar-secondary, #jb-print-docs-body, pre, .katex-html, annotation";
+
 if (typeof Search !== "undefined") {
   const plain = Search.htmlToText;
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
-    page.querySelectorAll(".cell_input, .katex-html, annotation").forEach((part) => part.remove());
+    page.querySelectorAll(NO_TEXT).forEach((part) => part.remove());
     return plain(page.documentElement.outerHTML, anchor);
   };
 }

@@ -20,10 +20,12 @@ async () => {
     const scrolls = ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
     return scrolls && seen(box) && box.scrollWidth > box.clientWidth + 1;
   });
+  const idle = document.querySelectorAll(".katex-display[tabindex]:not(.more-left, .more-right)");
   const excess = document.documentElement.scrollWidth - innerWidth;
   return [
     ...(excess > 0 ? [`the page is ${excess} pixels too wide`] : []),
     ...formulas.filter(outside).map(words),
+    ...[...idle].map((box) => `a needless stop for the tabulator: ${words(box)}`),
     ...wider.filter((box) => !box.matches(".more-left, .more-right")).map(words),
   ];
 }

@@ -69,3 +69,24 @@ def test_on_a_wide_screen_the_menu_button_hides_and_shows_the_menu(open_page):
     expect(menu).to_be_hidden()
     button.click()
     expect(menu).to_be_visible()
+
+
+def test_every_button_shows_that_it_has_the_focus(open_page):
+    page = open_page(PAGE, PHONE)
+    page.keyboard.press("Tab")
+    buttons = page.locator(".bd-header-article button:visible")
+    assert buttons.count() >= 5
+    for button in buttons.all():
+        button.focus()
+        assert button.get_attribute("aria-label"), button.inner_html()
+        style = "(e) => [getComputedStyle(e).outlineStyle, getComputedStyle(e).outlineWidth]"
+        assert button.evaluate(style) == ["solid", "3px"], button.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("name", ["04-forward-process.html", "10-sampling.html"])
+def test_a_slider_moves_by_key(open_page, name):
+    page = open_page(name, PHONE)
+    slider = page.locator("input[type=range]").first
+    before = slider.input_value()
+    slider.press("ArrowLeft")
+    assert slider.input_value() != before
