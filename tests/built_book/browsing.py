@@ -33,6 +33,7 @@ def compressed(path):
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Sends texts compressed, as every host does, and notes what it was asked for in vain."""
 
+    protocol_version = "HTTP/1.1"  # one connection for many files, as every host does
     failed: list[str] = []  # noqa: RUF012
 
     def do_GET(self):

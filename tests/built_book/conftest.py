@@ -82,11 +82,14 @@ def visits(new_context, server):
     page = context.new_page()
     page.on("console", lambda said: said.type == "error" and visit.errors.append(said.text))
     page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    page.on("request", lambda request: visit.asked.append(request.url))
     page.on("response", lambda answer: visit.answers.update({answer.url: answer.headers}))
     for name in NAMES:
-        found[name] = visit = SimpleNamespace(errors=[], answers={}, cut={}, themes={}, axe=[])
+        found[name] = visit = SimpleNamespace(
+            errors=[], asked=[], answers={}, cut={}, themes={}, axe=[]
+        )
         page.set_viewport_size({"width": PHONE, "height": HEIGHT})
-        page.goto(server.address + name, wait_until="networkidle")
+        page.goto(server.address + name)
         visit.__dict__.update(page.evaluate(script("page")))
         for width in (PHONE, SMALL_PHONE, TABLET, WIDE):
             page.set_viewport_size({"width": width, "height": HEIGHT})

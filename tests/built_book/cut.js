@@ -1,7 +1,7 @@
 // What cannot be read whole at this width. A formula may lie outside the box of its text only where
 // it scrolls, and what scrolls says so by fading at an edge.
 async () => {
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 150)));
   const seen = (e) => e.checkVisibility();
   const words = (e) => e.closest("p, li, td, div, pre").textContent.trim().slice(0, 60);
   const SCROLLS = ".katex-display, .highlight pre, .pst-scrollable-table-container";
