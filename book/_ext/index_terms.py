@@ -1,0 +1,90 @@
+"""The index: the field's terms, each with the section of the chapter that explains it.
+
+The search puts these sections first. A term that its chapter does not name has no entry; the checks
+in a browser miss it then.
+"""
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+
+TERMS = {
+    "01-denoise": ["noise predictor", "step index"],
+    "02-vae": [
+        "aggregate posterior",
+        "decoder",
+        "encoder",
+        "Jensen's inequality",
+        "Kullback-Leibler divergence",
+        "latent",
+        "posterior collapse",
+        "reparameterisation",
+        "variational autoencoder",
+    ],
+    "03-hierarchical-vae": ["hierarchical", "ladder"],
+    "04-forward-process": ["cosine schedule", "forward process", "signal-to-noise ratio"],
+    "05-reverse-process": ["posterior mean", "Tweedie"],
+    "06-elbo": ["ELBO", "evidence lower bound", "importance weight"],
+    "09-training": ["bfloat16", "gradient clipping", "stratified", "warm-up"],
+    "10-sampling": ["ancestral"],
+    "11-fast-sampling": ["DDIM", "DPM-Solver", "trailing"],
+    "12-scores-and-mcmc": [
+        "Langevin",
+        "Markov chain Monte Carlo",
+        "Metropolis",
+        "probability flow",
+        "score matching",
+    ],
+    "13-evaluation": [
+        "FID",
+        "Fréchet distance",
+        "nearest neighbour",
+        "precision and recall",
+    ],
+    "14-guidance-and-learned-variance": [
+        "classifier-free guidance",
+        "learned variance",
+        "Min-SNR",
+    ],
+    "20-scaling-up": ["U-Net"],
+}
+
+
+def pattern(term: str) -> re.Pattern[str]:
+    """The term as the text may print it: with other dashes and signs, a large first letter."""
+    loose = re.escape(term).replace("\\-", "[-–\\s]").replace("'", "['’]").replace("\\ ", "\\s")
+    return re.compile(rf"\b{loose}", re.IGNORECASE)
+
+
+class IndexTerms(SphinxTransform):
+    """Adds the entries to a page when it is read, before Sphinx collects them."""
+
+    default_priority = 840
+
+    def apply(self, **_: Any) -> None:
+        """Called by Sphinx."""
+        sections = list(self.document.findall(nodes.section))
+        for term in TERMS.get(self.env.docname, []):
+            wanted = pattern(term)
+            titled = (one for one in sections[1:] if wanted.search(one[0].astext()))
+            named = (
+                one
+                for one in sections
+                for child in one.children
+                if not isinstance(child, nodes.section | nodes.container)
+                and wanted.search(child.astext())
+            )
+            section = next(titled, None) or next(named, None)
+            if section:
+                entry = ("single", term, section["ids"][0], "main", None)
+                section.insert(1, addnodes.index(entries=[entry]))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.add_transform(IndexTerms)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

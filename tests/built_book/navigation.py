@@ -1,0 +1,93 @@
+"""Menu, contents, search and links, by mouse, touch and key."""
+
+import pytest
+from browsing import HEIGHT, PHONE, TABLET, WIDE
+from playwright.sync_api import expect
+
+PAGE = "assignments/index.html"
+
+
+def test_the_address_of_the_book_leads_to_its_first_page(open_page, server):
+    page = open_page("", WIDE)
+    page.wait_for_url("**/intro.html")
+    assert server.failed == []
+
+
+MENU, CONTENTS = "primary", "secondary"
+
+
+def button_and_dialog(page, which):
+    button = page.locator(f"button.{which}-toggle:visible")
+    return button, page.locator(f"#pst-{which}-sidebar-modal")
+
+
+@pytest.mark.parametrize("width", [PHONE, 768, TABLET, 991])
+@pytest.mark.parametrize("which", [MENU, CONTENTS])
+def test_menu_and_contents_open_and_close(open_page, which, width):
+    page = open_page(PAGE, width, has_touch=True)
+    button, dialog = button_and_dialog(page, which)
+    outside = (width - 10 if which == MENU else 10, HEIGHT / 2)
+    for press in (button.click, button.tap, lambda: button.press("Enter")):
+        expect(dialog).to_be_hidden()
+        press()
+        expect(dialog.get_by_role("link").first).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+    for close in (page.mouse.click, page.touchscreen.tap):
+        button.click()
+        expect(dialog).to_be_visible()
+        close(*outside)
+        expect(dialog).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [PHONE, TABLET])
+def test_a_link_in_the_menu_leads_to_its_page(open_page, width):
+    page = open_page(PAGE, width)
+    button, dialog = button_and_dialog(page, MENU)
+    button.click()
+    dialog.get_by_role("link", name="Bibliography").click()
+    page.wait_for_url("**/bibliography.html")
+
+
+@pytest.mark.parametrize("width", [PHONE, TABLET, 1199])
+def test_a_link_in_the_contents_leads_to_its_section(open_page, width):
+    page = open_page(PAGE, width)
+    button, dialog = button_and_dialog(page, CONTENTS)
+    button.click()
+    dialog.get_by_role("link", name="How they are graded").click()
+    page.wait_for_url("**#how-they-are-graded")
+    page.keyboard.press("Escape")
+    expect(page.locator("#how-they-are-graded h2")).to_be_in_viewport()
+
+
+def test_on_a_wide_screen_the_menu_button_hides_and_shows_the_menu(open_page):
+    page = open_page(PAGE, WIDE)
+    button, _ = button_and_dialog(page, MENU)
+    menu = page.locator("#pst-primary-sidebar")
+    expect(menu).to_be_visible()
+    button.click()
+    expect(menu).to_be_hidden()
+    button.click()
+    expect(menu).to_be_visible()
+
+
+def test_every_button_shows_that_it_has_the_focus(open_page):
+    page = open_page(PAGE, PHONE)
+    page.keyboard.press("Tab")
+    buttons = page.locator(".bd-header-article button:visible")
+    assert buttons.count() >= 5
+    for button in buttons.all():
+        button.focus()
+        assert button.get_attribute("aria-label"), button.inner_html()
+        style = "(e) => [getComputedStyle(e).outlineStyle, getComputedStyle(e).outlineWidth]"
+        assert button.evaluate(style) == ["solid", "3px"], button.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("name", ["04-forward-process.html", "10-sampling.html"])
+def test_a_slider_moves_by_key(open_page, name):
+    page = open_page(name, PHONE)
+    slider = page.locator("input[type=range]").first
+    said = slider.locator("xpath=following-sibling::*[1]")
+    before = said.inner_text()
+    slider.press("ArrowRight")
+    expect(said).not_to_have_text(before)

@@ -1,0 +1,45 @@
+"""The search and the index know the terms of the field."""
+
+import re
+
+import pytest
+from browsing import WIDE
+from playwright.sync_api import expect
+
+TERMS = {
+    "ELBO": "06-elbo",
+    "evidence lower bound": "06-elbo",
+    "forward process": "04-forward-process",
+    "cosine schedule": "04-forward-process",
+    "Tweedie": "05-reverse-process",
+    "variational autoencoder": "02-vae",
+    "posterior collapse": "02-vae",
+    "DDIM": "11-fast-sampling",
+    "DPM-Solver": "11-fast-sampling",
+    "ancestral": "10-sampling",
+    "Langevin": "12-scores-and-mcmc",
+    "score matching": "12-scores-and-mcmc",
+    "probability flow": "12-scores-and-mcmc",
+    "FID": "13-evaluation",
+    "precision and recall": "13-evaluation",
+    "classifier-free guidance": "14-guidance-and-learned-variance",
+    "learned variance": "14-guidance-and-learned-variance",
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_the_search_puts_first_the_page_that_explains_a_term(open_page, term):
+    page = open_page(f"search.html?q={term}", WIDE)
+    first = page.locator("#search-results li").first
+    link = first.get_by_role("link").first
+    expect(link).to_have_attribute("href", re.compile(rf"^{TERMS[term]}\.html"))
+    said = first.locator("p.context").inner_text()
+    assert "import" not in said
+    assert "\\" not in said
+
+
+def test_the_index_leads_to_the_terms(open_page):
+    page = open_page("genindex.html", WIDE)
+    for term, name in TERMS.items():
+        link = page.locator("table.genindextable").get_by_role("link", name=term, exact=True)
+        assert link.get_attribute("href").startswith(f"{name}.html#"), term
