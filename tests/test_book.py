@@ -62,11 +62,11 @@ CAPTIONED = [
     "05-reverse-process",
     "06-elbo",
     "07-kl-terms",
+    "08-network",
     "10-sampling",
     "11-fast-sampling",
-    "15-common-mistakes",
     "14-guidance-and-learned-variance",
-    "08-network",
+    "15-common-mistakes",
 ]
 
 
