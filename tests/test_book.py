@@ -61,6 +61,8 @@ CAPTIONED = [
     "05-reverse-process",
     "06-elbo",
     "07-kl-terms",
+    "12-scores-and-mcmc",
+    "13-evaluation",
 ]
 
 
