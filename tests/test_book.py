@@ -67,6 +67,8 @@ CAPTIONED = [
     "11-fast-sampling",
     "14-guidance-and-learned-variance",
     "15-common-mistakes",
+    "12-scores-and-mcmc",
+    "13-evaluation",
 ]
 
 
