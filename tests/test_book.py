@@ -61,6 +61,7 @@ CAPTIONED = [
     "05-reverse-process",
     "06-elbo",
     "07-kl-terms",
+    "09-training",
     "20-scaling-up",
 ]
 
