@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
-COMPARISONS = ["correctors", "guidance", "samplers"]
+COMPARISONS = ["correctors", "guidance", "mistakes", "network", "samplers", "variants"]
 # What a figure was taken over; a table that says so itself may have fewer than the whole file.
 COUNTS = ("starts", "runs", "seeds", "sets")
 # Times, settings, and a spread by itself.
-NOT_COMPARED = {"milliseconds", "settings", "fid_over_starts"}
+NOT_COMPARED = {"milliseconds", "settings", "fid_over_starts", "attention", "one_run"}
 
 
 def count(over):
