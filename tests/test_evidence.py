@@ -11,7 +11,7 @@ COMPARISONS = ["correctors", "guidance", "mistakes", "network", "samplers", "var
 # What a figure was taken over; a table that says so itself may have fewer than the whole file.
 COUNTS = ("starts", "runs", "seeds", "sets")
 # Times, settings, and a spread by itself.
-NOT_COMPARED = {"milliseconds", "settings", "fid_over_starts", "attention", "one_run"}
+NOT_COMPARED = {"milliseconds", "settings", "fid_over_starts", "attention", "one_run", "exact"}
 
 
 def count(over):
