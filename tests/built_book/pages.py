@@ -106,9 +106,9 @@ def test_formulas_show_within_two_seconds_on_a_slow_connection(new_context, serv
     assert painted < 2000
 
 
-def test_a_table_that_a_cell_puts_out_is_a_table_with_its_formulas(open_page):
+def test_a_table_with_formulas_in_its_head_is_a_table(open_page):
     page = open_page("12-scores-and-mcmc.html", WIDE)
-    table = page.locator("div.cell_output table").last
+    table = page.locator("article table").last
     expect(table.locator("tbody tr")).to_have_count(5)
     expect(table.locator("th .katex")).to_have_count(1)
 
