@@ -11,25 +11,16 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
-from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial import (
-    DigitClassifier,
-    Digits,
-    classify,
-    frechet_distance,
-    load_mnist,
-    write_atomically,
-)
+from ddpm_tutorial import Digits, load_mnist, write_atomically
 from ddpm_tutorial.machine import describe_machine
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
@@ -72,7 +63,7 @@ def this_machine() -> dict[str, Any]:
     return describe_machine() | {"torchmetrics": version("torchmetrics")}
 
 
-def share_work(name: str, parts: dict[str, Callable[[], dict[str, Any]]]) -> None:
+def share_work(name: str, parts: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
     """Do the parts of an experiment that nobody has done and nobody else is at.
 
     What each finds is kept in runs/NAME/PART.json, with its seconds and the machine. So a second
@@ -102,6 +93,38 @@ def shared_work(name: str, parts: Iterable[str]) -> dict[str, dict[str, Any]]:
         for part, file in files.items()
         if file.exists()
     }
+
+
+def all_work(name: str, parts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`shared_work` where all parts are done; SystemExit as long as they are not."""
+    wanted = list(parts)
+    found = shared_work(name, wanted)
+    if len(found) < len(wanted):
+        raise SystemExit(f"{name}: {len(wanted) - len(found)} parts are still to be done")
+    return found
+
+
+def write_work(
+    name: str,
+    figures: dict[str, Any],
+    found: dict[str, dict[str, Any]],
+    *,
+    precision: str,
+    machine_of: str,
+) -> None:
+    """`write_results` of what was found in parts: the seconds of all, wherever they were done.
+
+    `machine_of` is the part whose machine stands in the file.
+    """
+    seconds = sum(record["seconds"] for record in found.values())
+    write_results(
+        name,
+        figures,
+        seed=SEEDS[0],
+        started=time.monotonic() - seconds,
+        precision=precision,
+        measured_on=found[machine_of]["measured_on"],
+    )
 
 
 def file_name(words: str) -> str:
@@ -148,27 +171,6 @@ def complete_mnist(folder: str | None = None) -> tuple[Digits, Digits]:
     if len(train.images) != 60_000:
         raise SystemExit("this needs the complete MNIST: name its folder in DDPM_TUTORIAL_DATA")
     return train, test
-
-
-def floor_of_fid(
-    classifier: DigitClassifier,
-    train: Tensor,
-    test_features: Tensor,
-    *,
-    samples: int,
-    draws: int,
-    seed: int,
-) -> tuple[float, float]:
-    """The FID of as many training images as there are samples, to set that of samples beside.
-
-    Mean and standard deviation over several draws, which share no image.
-    """
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    features, _ = classify(classifier, train[order[: draws * samples]], progress=True)
-    distances = torch.tensor(
-        [frechet_distance(part, test_features) for part in features.split(samples)]
-    )
-    return float(distances.mean()), float(distances.std())
 
 
 def name_of_precision(accelerator: Accelerator) -> str:

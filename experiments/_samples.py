@@ -1,23 +1,14 @@
 """What the experiments on samplers share: starts, and figures of the samples that come of them."""
 
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from _results import SAMPLES, name_of_precision, shared_work, with_spread
+from _compare import read
+from _results import SAMPLES, name_of_precision, with_spread
 from torch import Tensor
 
-from ddpm_tutorial import (
-    classify,
-    frechet_distance,
-    full_float32,
-    load_classifier,
-    load_pretrained,
-    make_accelerator,
-)
-
-BATCH = 1000  # so large that a GPU, not the core that feeds it, sets the pace
+from ddpm_tutorial import frechet_distance, load_classifier, load_pretrained, make_accelerator
 
 
 class Bench:
@@ -36,9 +27,7 @@ class Bench:
 
     def classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and probabilities of images, exact, and back on the CPU."""
-        with full_float32():
-            found = classify(self.classifier, images.float().to(self.accelerator.device))
-        return found[0].cpu(), found[1].cpu()
+        return read(self.classifier, images)
 
     def figures(self, images: Tensor, references: Tensor) -> dict[str, float]:
         """The distance of images from the references, which are features, and the confidence."""
@@ -49,25 +38,9 @@ class Bench:
         }
 
 
-def all_work(name: str, parts: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """`shared_work` where all parts are done; SystemExit as long as they are not."""
-    wanted = list(parts)
-    found = shared_work(name, wanted)
-    if len(found) < len(wanted):
-        raise SystemExit(f"{name}: {len(wanted) - len(found)} parts are still to be done")
-    return found
-
-
 def start_of(start: int, shape: tuple[int, ...] = (1, 28, 28), samples: int = SAMPLES) -> Tensor:
     """The x_T (samples, *shape) of a start: the same on every device and for every sampler."""
     return torch.randn(samples, *shape, generator=torch.Generator().manual_seed(1000 + start))
-
-
-def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
-    """`first` less `second`, start by start: `with_spread`, and the standard error of the mean."""
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    return with_spread(differences) | {"standard_error": round(error, 5)}
 
 
 def spread_of_each(runs: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str, Any]:

@@ -21,22 +21,23 @@ book/results/correctors.json once all parts are there.
 import argparse
 import functools
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from _compare import BATCH, paired
 from _results import (
     SAMPLES,
     SEEDS,
     STARTS,
+    all_work,
     complete_mnist,
     floor_for,
     share_work,
     shared_work,
-    write_results,
+    write_work,
 )
-from _samples import BATCH, Bench, all_work, paired, spread_of_each, start_of
+from _samples import Bench, spread_of_each, start_of
 from _vaes import VAE_STEPS, root_mean_square, toy_vae, trained_vae, vae_on_test_images
 from torch import Tensor
 
@@ -106,16 +107,13 @@ def main() -> None:
     all_work(NAME, TO_CHOOSE)
     steps = chosen_steps()
     found = all_work(NAME, [*TO_CHOOSE, *PLAIN, *judged_with(steps), *BACK, *VAES, *TOYS])
-    of_samplers = found[next(iter(TO_CHOOSE))]
-    # The duration is that of all parts together, wherever they were done.
-    seconds = sum(record["seconds"] for record in found.values())
-    write_results(
+    of_samplers = next(iter(TO_CHOOSE))
+    write_work(
         NAME,
         collected(steps, {part: record["figures"] for part, record in found.items()}),
-        seed=STARTS[0],
-        started=time.monotonic() - seconds,
-        precision=f"{of_samplers['figures']['precision']}; VAEs float32",
-        measured_on=of_samplers["measured_on"],
+        found,
+        precision=f"{found[of_samplers]['figures']['precision']}; VAEs float32",
+        machine_of=of_samplers,
     )
 
 

@@ -17,35 +17,25 @@ the first ten samples, 0..9, then ten samples of the digit 4.
 
 import argparse
 import functools
-import io
-import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from _compare import BATCH, keep_picture, kept_picture, paired
 from _results import (
     RESULTS,
-    RUNS,
     SAMPLES,
     STARTS,
+    all_work,
     complete_mnist,
     floor_for,
     share_work,
     with_spread,
-    write_results,
+    write_work,
 )
-from _samples import BATCH, Bench, all_work, ink_of, paired, spread_of_each, start_of
+from _samples import Bench, ink_of, spread_of_each, start_of
 from torch import Tensor
 
-from ddpm_tutorial import (
-    Digits,
-    frechet_distance,
-    from_bytes,
-    sample,
-    to_bytes,
-    write_atomically,
-)
+from ddpm_tutorial import Digits, frechet_distance, sample
 from ddpm_tutorial.plotting import save_sheet
 
 NAME, SAMPLING_STEPS = "guidance", 25
@@ -59,6 +49,11 @@ def part_of(w: float, start: int) -> str:
     return f"w {w:g}, start {start}"
 
 
+def row_of(w: float) -> str:
+    """The name of the row of the picture that shows this w."""
+    return f"w {w:g}"
+
+
 PARTS = {part_of(w, start): (w, start) for start in STARTS for w in STRENGTHS}
 
 
@@ -69,18 +64,16 @@ def main() -> None:
     if parser.parse_args().runs:
         run_all()
     found = all_work(NAME, [REAL, *PARTS])
-    # The duration is that of all parts together, wherever they were done.
-    seconds = sum(record["seconds"] for record in found.values())
-    write_results(
+    write_work(
         NAME,
         collected({part: record["figures"] for part, record in found.items()}),
-        seed=STARTS[0],
-        started=time.monotonic() - seconds,
+        found,
         precision=found[REAL]["figures"]["precision"],
-        measured_on=found[REAL]["measured_on"],
+        machine_of=REAL,
     )
-    rows = [from_bytes(torch.from_numpy(np.load(sheet_of(w)))) for w in STRENGTHS]
-    save_sheet(RESULTS / "guidance.png", torch.cat(rows), zoom=1, columns=2 * SHOWN)
+    rows = [kept_picture(NAME, row_of(w)) for w in STRENGTHS]
+    shown = torch.cat([row for row in rows if row is not None])
+    save_sheet(RESULTS / "guidance.png", shown, zoom=1, columns=2 * SHOWN)
 
 
 def run_all() -> None:
@@ -101,7 +94,9 @@ def run_all() -> None:
     def measured(w: float, start: int) -> dict[str, Any]:
         digits = drawn(bench, w, start)
         if start == STARTS[0]:
-            keep_sheet(w, digits)
+            of_digit = digits.images[digits.labels == SHOWN_DIGIT]
+            shown = torch.cat([digits.images[:SHOWN], of_digit[:SHOWN]])
+            keep_picture(NAME, row_of(w), shown)
         return of(bench, digits, references)
 
     share_work(
@@ -152,18 +147,6 @@ def diversity_of(features: Tensor, labels: Tensor) -> float:
         count = len(of_class)
         means.append(distances.sum() / (count * (count - 1)))
     return float(torch.stack(means).mean())
-
-
-def sheet_of(w: float) -> Path:
-    return RUNS / NAME / f"w-{w:g}.npy"
-
-
-def keep_sheet(w: float, digits: Digits) -> None:
-    """Keep the row of the picture that shows this w."""
-    of_digit = digits.images[digits.labels == SHOWN_DIGIT]
-    shown, content = torch.cat([digits.images[:SHOWN], of_digit[:SHOWN]]), io.BytesIO()
-    np.save(content, to_bytes(shown).numpy())
-    write_atomically(sheet_of(w), content.getvalue())
 
 
 def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ book/results/mistakes/.
 
 import functools
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,7 +37,7 @@ from _results import (
     share_work,
     shared_work,
     with_spread,
-    write_results,
+    write_work,
 )
 from torch import Tensor
 
@@ -154,13 +153,12 @@ def main() -> None:
         "findings": findings,
         "exact": {name: done[name] for name in of_place("exact") if name in done},
     }
-    write_results(
+    write_work(
         "mistakes",
         figures,
-        seed=SEEDS[0],
-        started=time.monotonic() - sum(record["seconds"] for record in found.values()),
+        found,
         precision=f"{' and '.join(precisions)} to train and to sample, float32 for the rest",
-        measured_on=next(iter(found.values()))["measured_on"],
+        machine_of=next(iter(found)),
     )
     for name in findings:
         strip = kept_picture("mistakes", name)

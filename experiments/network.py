@@ -26,26 +26,24 @@ import argparse
 import functools
 import math
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from _compare import draw, keep_picture, kept_picture, read
 from _networks import ONE_RUN, VARIANTS, WHOLE, WITHOUT_FOLD
 from _results import (
     RESULTS,
-    RUNS,
     SAMPLES,
     SEEDS,
     STARTS,
     complete_mnist,
-    file_name,
     floor_for,
     name_of_precision,
     share_work,
     shared_work,
     with_spread,
-    write_results,
+    write_work,
 )
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -58,18 +56,14 @@ from ddpm_tutorial import (
     TrainingConfig,
     TrainingDiverged,
     attention_weights,
-    classify,
     filled_like,
     frechet_distance,
-    from_bytes,
     full_float32,
     load_classifier,
     load_pretrained,
     make_accelerator,
     q_sample,
-    sample,
     stratified_integers,
-    to_bytes,
     train,
 )
 from ddpm_tutorial.plotting import save_sheet
@@ -93,7 +87,6 @@ def main() -> None:
     """Do what nobody has done yet and nobody else is at; write all that is there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--collect", action="store_true", help="only write what is there")
-    started = time.monotonic()
     if not parser.parse_args().collect:
         run_all()
     found = shared_work("network", [ATTENTION, *PARTS])
@@ -114,19 +107,12 @@ def main() -> None:
         "counted": {name: counted(build()) for name, build in WITHOUT_FOLD.items()},
         "attention": found.get(ATTENTION, {}).get("figures"),
     }
-    precision, machine = of_the_parts(found)
-    write_results(
-        "network",
-        figures,
-        seed=SEEDS[0],
-        started=started - sum(part["seconds"] for part in found.values()),
-        precision=f"{precision}; the loss in float32",
-        measured_on=machine,
-    )
-    sheets = [RUNS / "network" / f"{file_name(f'{name} {SEEDS[0]}')}.pt" for name in VARIANTS]
-    rows = [from_bytes(torch.load(sheet)) for sheet in sheets if sheet.exists()]
-    if rows:
-        save_sheet(RESULTS / "network.png", torch.cat(rows), zoom=1, columns=SHOWN)
+    run = next(part for part in PARTS if part in found)
+    precision = f"{found[run]['figures']['precision']}; the loss in float32"
+    write_work("network", figures, found, precision=precision, machine_of=run)
+    rows = [kept_picture("network", f"{name} {SEEDS[0]}") for name in VARIANTS]
+    shown = torch.cat([row for row in rows if row is not None])
+    save_sheet(RESULTS / "network.png", shown, zoom=1, columns=SHOWN)
 
 
 def run_all() -> None:
@@ -135,7 +121,7 @@ def run_all() -> None:
     train_digits, test_digits = complete_mnist()
     seen, held_out = train_digits.images[:-HELD_OUT], train_digits.images[-HELD_OUT:]
     classifier = load_classifier().to(make_accelerator().device)
-    features = features_of(classifier, held_out)
+    features, _ = read(classifier, held_out)
     precision = name_of_precision(make_accelerator())
 
     def measured(name: str, seed: int) -> dict[str, Any]:
@@ -184,18 +170,10 @@ def fid(model: DDPM, start: int, classifier: DigitClassifier, features: Tensor, 
 
     The first samples of the first start are kept for the sheet.
     """
-    generator = torch.Generator().manual_seed(1000 + start)
-    with make_accelerator().autocast():
-        samples = sample(model, SAMPLES, "ddim", SAMPLING_STEPS, generator, batch_size=1000)
+    samples = draw(model, start, "ddim", SAMPLING_STEPS)
     if start == STARTS[0]:
-        torch.save(to_bytes(samples[:SHOWN].cpu()), RUNS / "network" / f"{file_name(part)}.pt")
-    return frechet_distance(features_of(classifier, samples), features)
-
-
-def features_of(classifier: DigitClassifier, images: Tensor) -> Tensor:
-    """On the classifier's device, and back."""
-    device = next(classifier.parameters()).device
-    return classify(classifier, images.to(device))[0].cpu()
+        keep_picture("network", part, samples[:SHOWN])
+    return frechet_distance(read(classifier, samples)[0], features)
 
 
 @torch.no_grad()
@@ -309,14 +287,6 @@ def counted(network: nn.Module) -> dict[str, int]:
         "forward": forward,
         "training": forward + backward.get_total_flops(),
     }
-
-
-def of_the_parts(found: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
-    """Precision and machine of the runs."""
-    for part in PARTS:
-        if part in found:
-            return found[part]["figures"]["precision"], found[part]["measured_on"]
-    return "float32", None
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from _compare import draw, read
 from _results import (
     SAMPLES,
     SEEDS,
@@ -45,15 +46,12 @@ from tqdm import tqdm
 from ddpm_tutorial import (
     DDPM,
     DDPMConfig,
-    DigitClassifier,
     TrainingConfig,
-    classify,
     frechet_distance,
     full_float32,
     load_classifier,
     load_mnist,
     make_accelerator,
-    sample,
     stratified_integers,
     train,
 )
@@ -139,7 +137,7 @@ def run_all() -> None:
     images = complete_mnist()[0].images
     seen, held_out = images[:-HELD_OUT], images[-HELD_OUT:]
     classifier = load_classifier().to(make_accelerator().device)
-    features = features_of(classifier, held_out)
+    features, _ = read(classifier, held_out)
 
     def measured(name: str, seed: int) -> dict[str, Any]:
         model = trained(CASES[name], seed, seen, f"{name}, seed {seed}")
@@ -178,16 +176,8 @@ def held_out_loss(model: DDPM, images: torch.Tensor) -> float:
 
 def fid(model: DDPM, start: int, classifier: Any, features: torch.Tensor) -> float:
     """The distance of samples from the held-out images; all models get the same starts."""
-    generator = torch.Generator().manual_seed(1000 + start)
-    with make_accelerator().autocast():
-        samples = sample(model, SAMPLES, "ddim", SAMPLING_STEPS, generator, batch_size=500)
-    return frechet_distance(features_of(classifier, samples.float()), features)
-
-
-def features_of(classifier: DigitClassifier, images: torch.Tensor) -> torch.Tensor:
-    """On the classifier's device, and back."""
-    device = next(classifier.parameters()).device
-    return classify(classifier, images.to(device))[0].cpu()
+    samples = draw(model, start, "ddim", SAMPLING_STEPS)
+    return frechet_distance(read(classifier, samples)[0], features)
 
 
 def collected() -> dict[str, Any]:

@@ -20,20 +20,21 @@ import argparse
 import functools
 import hashlib
 import itertools
-import time
 from typing import Any
 
 import torch
+from _compare import BATCH, paired
 from _results import (
     SAMPLES,
     STARTS,
+    all_work,
     complete_mnist,
     floor_for,
     share_work,
     with_spread,
-    write_results,
+    write_work,
 )
-from _samples import BATCH, Bench, all_work, ink_of, paired, spread_of_each, start_of
+from _samples import Bench, ink_of, spread_of_each, start_of
 from torch import Tensor
 
 from ddpm_tutorial import ASSETS, DDIM, Ancestral, DPMSolver, Sampler, sample
@@ -72,15 +73,12 @@ def main() -> None:
     if parser.parse_args().runs:
         run_all()
     found = all_work(NAME, [REAL, *HALF_WAY, *PARTS])
-    # The duration is that of all parts together, wherever they were done.
-    seconds = sum(record["seconds"] for record in found.values())
-    write_results(
+    write_work(
         NAME,
         collected({part: record["figures"] for part, record in found.items()}),
-        seed=STARTS[0],
-        started=time.monotonic() - seconds,
+        found,
         precision=found[REAL]["figures"]["precision"],
-        measured_on=found[REAL]["measured_on"],
+        machine_of=REAL,
     )
 
 

@@ -20,11 +20,10 @@ what there is.
 import dataclasses
 import functools
 import statistics
-import time
 from typing import Any
 
 import torch
-from _compare import keep_picture, kept_picture, paired_difference, reference
+from _compare import draw, keep_picture, kept_picture, paired_difference, reference
 from _results import (
     RESULTS,
     SAMPLES,
@@ -35,9 +34,8 @@ from _results import (
     share_work,
     shared_work,
     with_spread,
-    write_results,
+    write_work,
 )
-from torch import Tensor
 from tqdm import tqdm
 
 from ddpm_tutorial import (
@@ -46,14 +44,12 @@ from ddpm_tutorial import (
     DDPMConfig,
     LargeVariance,
     LearnedVariance,
-    Sampler,
     SmallVariance,
     TrainingConfig,
     filled_like,
     make_accelerator,
     measure_bound,
     q_sample,
-    sample,
     standard_normal,
     train,
 )
@@ -97,13 +93,12 @@ def main() -> None:
     share_work("variants", {part: functools.partial(measured, *PARTS[part]) for part in PARTS})
     found = shared_work("variants", PARTS)
     precisions = {record["figures"]["precision"] for record in found.values()}
-    write_results(
+    write_work(
         "variants",
         collected({part: record["figures"] for part, record in found.items()}),
-        seed=SEEDS[0],
-        started=time.monotonic() - sum(record["seconds"] for record in found.values()),
+        found,
         precision=f"{' and '.join(precisions)}; the bound in float32",
-        measured_on=next(iter(found.values()))["measured_on"],
+        machine_of=next(iter(found)),
     )
     rows = [kept_picture("variants", name) for name in VARIANTS]
     shown = torch.cat([row for row in rows if row is not None])
@@ -148,13 +143,6 @@ def trained(config: DDPMConfig, seed: int, name: str) -> DDPM:
     for record in tqdm(records, name, STEPS, mininterval=10):
         ema: DDPM = record.ema
     return ema
-
-
-def draw(model: DDPM, start: int, sampler: str | Sampler, steps: int) -> Tensor:
-    """Samples; from one start, all models get the same noise."""
-    generator = torch.Generator().manual_seed(1000 + start)
-    with make_accelerator().autocast():
-        return sample(model, SAMPLES, sampler, steps, generator, batch_size=1000)
 
 
 def bound(model: DDPM) -> dict[str, Any]:
