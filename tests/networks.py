@@ -31,6 +31,13 @@ def unlabelled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return labelled(function, 0)
 
 
+def move(network: torch.nn.Module, by: float = 0.05) -> None:
+    """Take the zero-initialised layers off 0, as training does."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(by * torch.randn_like(parameter))
+
+
 def draws(batch: int, seed: int = 0, shape: tuple = SHAPE) -> tuple[Tensor, Tensor, Tensor]:
     """x0 on 256 levels, eps, and one t for each: 1, 2, ... , in float64."""
     generator = torch.Generator().manual_seed(seed)

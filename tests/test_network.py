@@ -6,12 +6,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from accelerate import Accelerator
-from networks import SCHEDULE, labelled, unlabelled
+from networks import SCHEDULE, labelled, move, unlabelled
 from torch import Tensor, nn
 
 from ddpm_tutorial import (
     DDPM,
     TrainingConfig,
+    TransformerConfig,
     UNet,
     UNetConfig,
     num_classes_of,
@@ -67,6 +68,43 @@ every_wrapper = pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 
 def small_unet(num_classes: int) -> UNet:
     return UNet(UNetConfig(image_size=4, channels=(8,), blocks=1, num_classes=num_classes))
+
+
+# What the networks of the package have in common
+
+
+def small(name: str, num_classes: int = 0) -> nn.Module:
+    """A tiny network of each kind, as after some training."""
+    torch.manual_seed(0)
+    configs = {
+        "unet": UNetConfig(image_size=8, channels=(8, 16), blocks=1, num_classes=num_classes),
+        "transformer": TransformerConfig(image_size=8, width=64, blocks=2, num_classes=num_classes),
+    }
+    network = configs[name].build()
+    move(network)
+    return network.eval()
+
+
+every_network = pytest.mark.parametrize("name", ["unet", "transformer"])
+
+
+@every_network
+def test_each_image_gets_its_own_t_and_label_and_sees_no_other_image(name: str) -> None:
+    network = small(name, num_classes=4)
+    x_t = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    t, label = torch.tensor([1, 20, 300]), torch.tensor([3, 0, 1])
+    together = network(x_t, t, label)
+    alone = torch.cat([network(x_t[i : i + 1], t[i : i + 1], label[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@every_network
+def test_a_missing_and_an_unwanted_label_are_refused_with_a_remedy(name: str) -> None:
+    x_t, t = torch.zeros(1, 1, 8, 8), torch.tensor([1])
+    with pytest.raises(ValueError, match=r"pass label, one of 0\.\.9"):
+        small(name, num_classes=10)(x_t, t)
+    with pytest.raises(ValueError, match="leave label out"):
+        small(name)(x_t, t, torch.tensor([0]))
 
 
 # What is refused

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import move
 from torch import Tensor
 
 from ddpm_tutorial import SelfAttention, UNet, UNetConfig
@@ -12,9 +13,7 @@ def build(seed: int = 0, moved: bool = True, outputs: int = 1, **settings: objec
     torch.manual_seed(seed)
     network = UNet(UNetConfig(**{"channels": (8,), "blocks": 1, **settings}), outputs)
     if moved:
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter.add_(0.05 * torch.randn_like(parameter))
+        move(network)
     return network.eval()
 
 
@@ -86,22 +85,6 @@ def test_the_answer_depends_on_the_label() -> None:
     output = network(x_t, torch.full((3,), 7), torch.tensor([0, 1, 2]))
     for one, other in [(0, 1), (0, 2), (1, 2)]:
         assert (output[one] - output[other]).abs().max() > 1e-4
-
-
-def test_each_image_gets_its_own_t_and_label_and_sees_no_other_image() -> None:
-    network = build(num_classes=4, channels=(8, 16))
-    x_t, t, label = images(3), torch.tensor([1, 20, 300]), torch.tensor([3, 0, 1])
-    together = network(x_t, t, label)
-    alone = torch.cat([network(x_t[i : i + 1], t[i : i + 1], label[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
-
-
-def test_a_missing_and_an_unwanted_label_are_refused_with_a_remedy() -> None:
-    x_t, t = images(1), torch.tensor([1])
-    with pytest.raises(ValueError, match=r"pass label, one of 0\.\.9"):
-        build(num_classes=10)(x_t, t)
-    with pytest.raises(ValueError, match="leave label out"):
-        build()(x_t, t, torch.tensor([0]))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ TERMS = {
     "04-forward-process": ["cosine schedule", "forward process", "signal-to-noise ratio"],
     "05-reverse-process": ["posterior mean", "Tweedie"],
     "06-elbo": ["ELBO", "evidence lower bound", "importance weight"],
+    "08-network": ["attention", "skip connection", "transformer", "U-Net"],
     "09-training": ["bfloat16", "gradient clipping", "stratified", "warm-up"],
     "10-sampling": ["ancestral"],
     "11-fast-sampling": ["DDIM", "DPM-Solver", "trailing"],
@@ -50,7 +51,6 @@ TERMS = {
         "learned variance",
         "Min-SNR",
     ],
-    "20-scaling-up": ["U-Net"],
 }
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "Conditioned",
     "attend",
     "attention_weights",
+    "check_num_classes",
     "step_features",
     "widening",
     "zero_init",
@@ -21,6 +22,12 @@ _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 # Where more output channels than these are asked for, so many features of each pixel are worked out
 # in the folded picture, and one layer at full size makes the outputs of them.
 PIXEL_FEATURES = 32
+
+
+def check_num_classes(num_classes: int) -> None:
+    """Raise ValueError unless a configuration asks for 0 classes or more."""
+    if num_classes < 0:
+        raise ValueError(f"num_classes = {num_classes}: use 0 for no labels, or their count")
 
 
 class Conditioned(nn.Module):

@@ -10,6 +10,7 @@ from ddpm_tutorial.models.layers import (
     PIXEL_FEATURES,
     Conditioned,
     attend,
+    check_num_classes,
     step_features,
     widening,
     zero_init,
@@ -53,10 +54,7 @@ class TransformerConfig:
             raise ValueError(f"width = {self.width}: use a positive multiple of {HEAD_WIDTH}")
         if self.blocks < 1:
             raise ValueError(f"blocks = {self.blocks}: use at least 1 block")
-        if self.num_classes < 0:
-            raise ValueError(
-                f"num_classes = {self.num_classes}: use 0 for no labels, or their count"
-            )
+        check_num_classes(self.num_classes)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_tutorial.models.layers import PIXEL_FEATURES, Conditioned, attend, widening, zero_init
+from ddpm_tutorial.models.layers import (
+    PIXEL_FEATURES,
+    Conditioned,
+    attend,
+    check_num_classes,
+    widening,
+    zero_init,
+)
 
 __all__ = [
     "GroupNorm",
@@ -52,10 +59,7 @@ class UNetConfig:
             raise ValueError(f"blocks = {self.blocks}: use at least 1 block for each resolution")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout = {self.dropout}: use a probability in [0, 1)")
-        if self.num_classes < 0:
-            raise ValueError(
-                f"num_classes = {self.num_classes}: use 0 for no labels, or their count"
-            )
+        check_num_classes(self.num_classes)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -20,6 +20,8 @@ TERMS = {
     "Langevin": "12-scores-and-mcmc",
     "score matching": "12-scores-and-mcmc",
     "probability flow": "12-scores-and-mcmc",
+    "U-Net": "08-network",
+    "skip connection": "08-network",
     "FID": "13-evaluation",
     "precision and recall": "13-evaluation",
     "classifier-free guidance": "14-guidance-and-learned-variance",
