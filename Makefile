@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help experiments tools book test test-coursework test-book notebooks equations assignments \
+.PHONY: help experiments tools book pdf test test-coursework test-book notebooks equations assignments \
 	demo lint bench bench-gpu clean
 
 PYTHON ?= python3
@@ -29,6 +29,9 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 	$(BIN)/jupyter-book build book --config _config.yml --quiet $(BOOKFLAGS)
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
+pdf: book  ## Print the whole book as one PDF, with Chromium or Chrome, and print where it is.
+	$(BIN)/python tools/make_pdf.py
+
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python tools/perturb_equations.py
@@ -39,7 +42,7 @@ test-coursework: $(READY)  ## Grade solution and untouched file of every assignm
 	$(BIN)/python -m pytest tests/coursework/whole_course.py
 
 test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
-	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,navigation.py pages.py paper.py search.py)
+	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,navigation.py pages.py paper.py pdf.py search.py)
 
 assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
 	$(BIN)/python tools/make_assignments.py

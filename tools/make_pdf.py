@@ -18,49 +18,20 @@ from typing import NamedTuple
 from urllib.parse import urldefrag, urljoin
 
 import yaml
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import Destination, Fit
 
-ROOT = Path(__file__).parent.parent
+HERE = Path(__file__)
+ROOT = HERE.parent.parent
 BUILT = ROOT / "_build" / "html"
-FOLDER = ROOT / "_build" / "pdf"
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 PREFACE, INDEX = "intro", "genindex"
+Parts = list[tuple[str, list[str]]]  # of each part its caption and the names of its pages
 TEXT = re.compile(r'<article class="bd-article">(.*)</article>', re.DOTALL)
 TITLE = re.compile(r'<h([12])>(.*?)<a class="headerlink" href="#([^"]*)"', re.DOTALL)
 SPOKEN = re.compile(r'<span class="katex-mathml">.*?</math></span>', re.DOTALL)
-
-COVER = """
-<section id="cover"><img src="../html/_images/samples.png" alt="">
-<h1>{title}</h1><p>{author}</p><p>Version {version} · {day}</p></section>
-<section id="imprint"><h2>{title}</h2><p>{author}. Version {version}, {day}. {copyright}.</p>
-<p>This is the book for paper. On its pages the chapters are notebooks that can be run and changed,
-and some pictures move; here these stand as rows of pictures. The cells that only import what a
-chapter needs, the tests of the assignments and the code of the checks are left out.</p></section>
-"""
-
-# What is folded or only for the screen goes, and each slider shows all that it can show at once.
-PREPARE = """() => {
-  const left_out = `script, .headerlink, .katex-mathml, details.hide, .genindex-jumpbox,
-    [id="equations/"] .dropdown`;
-  document.querySelectorAll(left_out).forEach((part) => part.remove());
-  for (const slider of document.querySelectorAll(".step-slider")) {
-    const row = document.createElement("div");
-    row.className = "stills";
-    const [picture, input, label] = slider.children;
-    for (let step = Number(input.min); step <= Number(input.max); step++) {
-      input.value = step;
-      input.dispatchEvent(new Event("input"));
-      const still = document.createElement("div");
-      still.append(picture.cloneNode(), label.textContent);
-      row.append(still);
-    }
-    slider.replaceWith(row);
-  }
-}"""
-NUMBER = """(sheets) => document.querySelectorAll("#contents a, .genindextable a").forEach(
-  (link) => (link.dataset.sheet = sheets[link.hash.slice(1)]))"""
 
 
 class Entry(NamedTuple):
@@ -75,8 +46,8 @@ class Entry(NamedTuple):
         return unescape(re.sub(r"<[^>]+>", "", SPOKEN.sub("", self.title)))
 
 
-def parts() -> list[tuple[str, list[str]]]:
-    """The caption of each part and the names of its pages, in the order of the book."""
+def parts() -> Parts:
+    """The parts of the book in their order."""
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
     return [
         (
@@ -104,45 +75,53 @@ def article(name: str, names: set[str]) -> str:
         return found[0] if ":" in path else ""  # no file of the site is in the PDF
 
     text = re.sub(r'\b(id|for)="([^"]*)"', rf'\1="{name}/\2"', text)
-    text = re.sub(r'\bhref="([^"]*)"', link, text)
+    text = re.sub(r'\bhref="([^"]*)"', link, text).replace('loading="lazy"', "")
     return re.sub(
-        r'\bsrc="(?!data:)([^"]*)"', lambda found: f'src="../html/{urljoin(page, found[1])}"', text
+        r'\bsrc="(?!data:)([^"]*)"',
+        lambda found: f'src="{BUILT.as_uri()}/{urljoin(page, found[1])}"',
+        text,
     )
 
 
-def join(book: list[tuple[str, list[str]]]) -> tuple[list[Entry], str]:
-    """The lines of the contents, and the book as one page, its parts as `parts` gives them."""
+def join(book: Parts) -> tuple[list[Entry], str]:
+    """The lines of the contents, and the book as one page."""
     names = {name for _, pages in book for name in pages} | {PREFACE, INDEX}
     entries, texts, heads, number = [], [], [], count()
     for caption, pages in [("", [PREFACE]), *book, ("", [INDEX])]:
         if caption:
             entries.append(Entry(0, caption, f"part-{next(number)}"))
-            texts.append(f'<section id="{entries[-1].anchor}" class="part"><h1>{caption}</h1></section>')
+            texts.append(f'<h1 class="part" id="{entries[-1].anchor}">{caption}</h1>')
         for name in pages:
-            text, head = article(name, names), f"head-{next(number)}"
+            text, sheet = article(name, names), f"sheet-{next(number)}"
             found = [Entry(int(level), *rest) for level, *rest in TITLE.findall(text)]
             entries += found or [Entry(1, "Index", f"{name}/index")]
-            title = next(one.plain() for one in reversed(entries) if one.depth == 1)
-            heads.append(f'@page {head} {{ @top-right {{ content: "{title}"; }} }}')
-            texts.append(f'<article class="bd-article" style="page: {head}" id="{name}/">{text}</article>')
-    lines = [f'<a class="depth-{e.depth}" href="#{e.anchor}">{e.title}</a>' for e in entries]
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+            chapter = next(one.plain() for one in reversed(entries) if one.depth == 1)
+            heads.append(f'@page {sheet} {{ @top-right {{ content: "{chapter}"; }} }}')
+            texts.append(
+                f'<article class="bd-article" id="{name}/" style="page: {sheet}">{text}</article>'
+            )
+    lines = [
+        f'<a class="depth-{one.depth}" href="#{one.anchor}">{one.title}</a>' for one in entries
+    ]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    today = date.today()
-    cover = COVER.format(**config, **project, day=f"{today.day} {today:%B %Y}")
     front = (BUILT / f"{PREFACE}.html").read_text(encoding="utf-8")
-    styles = "".join(re.findall(r'<link [^>]*rel="stylesheet"[^>]*>', front))
-    return entries, f"""<!DOCTYPE html>
-<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{config["title"]}</title>
-{styles.replace('href="', 'href="../html/')}
-<link rel="stylesheet" href="{Path(__file__).with_suffix(".css").as_uri()}">
-<style>{"".join(heads)}</style></head><body>{cover}
-<nav id="contents"><h1>Contents</h1>{"".join(lines)}</nav>
-<main class="bd-main"><div class="bd-content">{"".join(texts)}</div></main></body></html>"""
+    facts = CONFIG | {
+        "built": BUILT.as_uri(),
+        "version": project["version"],
+        "day": f"{date.today():%-d %B %Y}",
+        "styles": "".join(re.findall(r'<link [^>]*rel="stylesheet"[^>]*>', front)).replace(
+            'href="', f'href="{BUILT.as_uri()}/'
+        ),
+        "here": HERE.with_suffix("").as_uri(),
+        "heads": "".join(heads),
+        "contents": "".join(lines),
+        "texts": "".join(texts),
+    }
+    return entries, HERE.with_suffix(".html").read_text(encoding="utf-8").format(**facts)
 
 
 def places(pdf: Path) -> dict[str, tuple[int, Destination]]:
-    """For each anchor that a link leads to, the sheet that it stands on, from 1, and where there."""
+    """For each anchor that a link leads to, the sheet that it stands on, from 1, and where."""
     reader = PdfReader(pdf)
     return {
         name.removeprefix("/"): (reader.get_destination_page_number(place) + 1, place)
@@ -150,56 +129,65 @@ def places(pdf: Path) -> dict[str, tuple[int, Destination]]:
     }
 
 
-def print_twice(page_of_all: Path, pdf: Path) -> None:
+def print_twice(browser: Browser, html: Path, pdf: Path) -> None:
     """Print a page to a file, its contents and index with the numbers of the sheets."""
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path)
-        except Error as error:
-            raise SystemExit(f"printing needs Chromium or Chrome: {error}") from error
-        page = browser.new_page()
-        page.set_default_timeout(0)  # a busy machine takes minutes
-        page.goto(page_of_all.as_uri())
-        page.evaluate(PREPARE)
-        sheets: dict[str, int] = {}
-        for _ in range(2):
-            page.evaluate(NUMBER, sheets)
-            page.pdf(path=pdf, prefer_css_page_size=True)
-            before, sheets = sheets, {name: sheet for name, (sheet, _) in places(pdf).items()}
-        browser.close()
-    if before != sheets:
-        raise SystemExit("the numbers in the contents moved what they count")
+    page = browser.new_page()
+    page.set_default_timeout(0)  # a busy machine takes minutes
+    page.goto(html.as_uri())
+    sheets: dict[str, int] = {}
+    for _ in range(2):
+        page.evaluate("number", sheets)
+        page.pdf(path=pdf, prefer_css_page_size=True, print_background=True)
+        printed = sheets
+        sheets = {name: sheet for name, (sheet, _) in places(pdf).items()}
+    lost = page.evaluate("number", sheets)
+    page.close()
+    if lost:
+        raise SystemExit(f"in the contents or the index, but not in the PDF: {lost}")
+    if sheets != printed:
+        raise SystemExit("the numbers in the contents moved the text that they count")
 
 
 def add_outline(pdf: Path, entries: list[Entry]) -> None:
     """Give the file the contents as bookmarks, and its title and author."""
     found, writer, above = places(pdf), PdfWriter(clone_from=pdf), {}
-    if lost := [one.plain() for one in entries if one.anchor not in found]:
-        raise SystemExit(f"not in the PDF: {lost}")
     for entry in entries:
         sheet, place = found[entry.anchor]
         above[entry.depth] = writer.add_outline_item(
-            entry.plain(),
-            sheet - 1,
+            title=entry.plain(),
+            page_number=sheet - 1,
             parent=above.get(entry.depth - 1),
             fit=Fit.xyz(0, place.top),
         )
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    writer.add_metadata({"/Title": config["title"], "/Author": config["author"]})
+    writer.add_metadata({"/Title": CONFIG["title"], "/Author": CONFIG["author"]})
     writer.page_mode = "/UseOutlines"
     writer.write(pdf)
+
+
+def make(browser: Browser, book: Parts, pdf: Path) -> None:
+    """Print these parts, with cover, preface and index."""
+    entries, html = join(book)
+    page = pdf.with_suffix(".html")
+    page.write_text(html, encoding="utf-8")
+    print_twice(browser, page, pdf)
+    add_outline(pdf, entries)
 
 
 def main() -> None:
     if not (BUILT / f"{PREFACE}.html").is_file():
         raise SystemExit(f"there is no book in {BUILT}: run make book")
-    FOLDER.mkdir(exist_ok=True)
-    entries, html = join(parts())
-    (FOLDER / "book.html").write_text(html, encoding="utf-8")
-    print_twice(FOLDER / "book.html", FOLDER / "book.pdf")
-    add_outline(FOLDER / "book.pdf", entries)
-    print(f"The book for paper: {FOLDER / 'book.pdf'}")
+    pdf = ROOT / "_build" / "pdf" / "book.pdf"
+    pdf.parent.mkdir(exist_ok=True)
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=path)
+        except Error as error:
+            raise SystemExit(
+                f"printing needs Chromium or Chrome. What went wrong: {error}"
+            ) from error
+        make(browser, parts(), pdf)
+    print(f"The book for paper: {pdf}")
 
 
 if __name__ == "__main__":

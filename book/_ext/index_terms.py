@@ -67,7 +67,12 @@ class IndexTerms(SphinxTransform):
 
     def apply(self, **_: Any) -> None:
         """Called by Sphinx."""
-        sections = list(self.document.findall(nodes.section))
+        # An exercise is a section within a box, and its id does not reach the page.
+        sections = [
+            one
+            for one in self.document.findall(nodes.section)
+            if isinstance(one.parent, nodes.section | nodes.document)
+        ]
         for term in TERMS.get(self.env.docname, []):
             wanted = pattern(term)
             titled = (one for one in sections[1:] if wanted.search(one[0].astext()))

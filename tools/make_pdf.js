@@ -1,0 +1,27 @@
+// What only the screen needs goes, and so does what a page keeps folded because it is machinery.
+const LEFT_OUT = `.headerlink, .katex-mathml, .only-dark, details.hide, .genindex-jumpbox,
+  [id="equations/"] .dropdown`;
+
+document.querySelectorAll(LEFT_OUT).forEach((part) => part.remove());
+
+// A slider shows all that it can show at once.
+for (const slider of document.querySelectorAll(".step-slider")) {
+  const [picture, input, label] = slider.children;
+  const row = document.createElement("div");
+  row.className = "stills";
+  for (let step = Number(input.min); step <= Number(input.max); step++) {
+    input.value = step;
+    input.dispatchEvent(new Event("input"));
+    const still = document.createElement("div");
+    still.append(picture.cloneNode(), label.textContent);
+    row.append(still);
+  }
+  slider.replaceWith(row);
+}
+
+// Gives each line of contents and index its sheet; returns those that lead nowhere.
+function number(sheets) {
+  const lines = [...document.querySelectorAll(":is(#contents, .genindextable) a[href]")];
+  lines.forEach((line) => (line.dataset.sheet = sheets[line.hash.slice(1)] ?? ""));
+  return lines.filter((line) => !line.dataset.sheet).map((line) => line.textContent);
+}
