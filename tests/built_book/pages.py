@@ -48,6 +48,11 @@ def test_every_page_has_an_icon(visits):
     assert by_page(visits, lambda visit: visit.icons != 1) == {}
 
 
+def test_every_page_says_what_it_is_about(visits):
+    lacks = by_page(visits, lambda visit: not all(len(said) > 20 for said in visit.about))
+    assert set(lacks) <= {"genindex.html", "search.html"}
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_stands_out_from_its_ground(visits, theme):
     assert by_page(visits, lambda visit: visit.themes[theme]) == {}
