@@ -4,6 +4,11 @@ const LEFT_OUT = `.headerlink, .katex-mathml, .only-dark, details.hide, .geninde
 
 document.querySelectorAll(LEFT_OUT).forEach((part) => part.remove());
 
+// So what leads to it leads nowhere.
+for (const link of document.querySelectorAll('main a[href^="#"]:not(.genindextable a)')) {
+  if (!document.getElementById(link.getAttribute("href").slice(1))) link.removeAttribute("href");
+}
+
 // A slider shows all that it can show at once.
 for (const slider of document.querySelectorAll(".step-slider")) {
   const [picture, input, label] = slider.children;

@@ -74,7 +74,8 @@ def article(name: str, names: set[str]) -> str:
             return f'href="#{to}/{fragment}"'
         return found[0] if ":" in path else ""  # no file of the site is in the PDF
 
-    text = re.sub(r'\b(id|for)="([^"]*)"', rf'\1="{name}/\2"', text)
+    # The style sheet knows the heads of arrows by their ids.
+    text = re.sub(r'(?<!<marker )\b(id|for)="([^"]*)"', rf'\1="{name}/\2"', text)
     text = re.sub(r'\bhref="([^"]*)"', link, text).replace('loading="lazy"', "")
     return re.sub(
         r'\bsrc="(?!data:)([^"]*)"',
