@@ -6,6 +6,7 @@ folded because it is machinery is left out: the imports of a chapter, the tests 
 the code of the checks. Solutions and long algebra are there, open.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -43,7 +44,7 @@ class Entry(NamedTuple):
 
     def plain(self) -> str:
         """The title without its markup."""
-        return unescape(re.sub(r"<[^>]+>", "", SPOKEN.sub("", self.title)))
+        return unescape(re.sub(r"<[^>]+>|\u200b", "", SPOKEN.sub("", self.title)))
 
 
 def parts() -> Parts:
@@ -175,6 +176,7 @@ def make(browser: Browser, book: Parts, pdf: Path) -> None:
 
 
 def main() -> None:
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of its own copy
     if not (BUILT / f"{PREFACE}.html").is_file():
         raise SystemExit(f"there is no book in {BUILT}: run make book")
     pdf = ROOT / "_build" / "pdf" / "book.pdf"
