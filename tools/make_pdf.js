@@ -24,6 +24,14 @@ for (const slider of document.querySelectorAll(".step-slider")) {
   slider.replaceWith(row);
 }
 
+// What reaches beyond the text, in a window of its width.
+function cut() {
+  const right = document.querySelector("main").getBoundingClientRect().right + 1;
+  return [...document.querySelectorAll("main :is(.base, table, img, pre)")]
+    .filter((part) => part.getBoundingClientRect().right > right)
+    .map((part) => part.closest("[id]").id);
+}
+
 // Gives each line of contents and index its sheet; returns those that lead nowhere.
 function number(sheets) {
   const lines = [...document.querySelectorAll(":is(#contents, .genindextable) a[href]")];

@@ -28,6 +28,7 @@ ROOT = HERE.parent.parent
 BUILT = ROOT / "_build" / "html"
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+TEXT_WIDTH = round((210 - 2 * 17) / 25.4 * 96)  # A4 less the margins, in pixels of a browser
 PREFACE, INDEX = "intro", "genindex"
 Parts = list[tuple[str, list[str]]]  # of each part its caption and the names of its pages
 TEXT = re.compile(r'<article class="bd-article">(.*)</article>', re.DOTALL)
@@ -102,9 +103,7 @@ def join(book: Parts) -> tuple[list[Entry], str]:
             texts.append(
                 f'<article class="bd-article" id="{name}/" style="page: {sheet}">{text}</article>'
             )
-    lines = [
-        f'<a class="depth-{one.depth}" href="#{one.anchor}">{one.title}</a>' for one in entries
-    ]
+    lines = [f'<a class="depth-{e.depth}" href="#{e.anchor}">{e.title}</a>' for e in entries]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     front = (BUILT / f"{PREFACE}.html").read_text(encoding="utf-8")
     facts = CONFIG | {
@@ -133,9 +132,12 @@ def places(pdf: Path) -> dict[str, tuple[int, Destination]]:
 
 def print_twice(browser: Browser, html: Path, pdf: Path) -> None:
     """Print a page to a file, its contents and index with the numbers of the sheets."""
-    page = browser.new_page()
+    page = browser.new_page(viewport={"width": TEXT_WIDTH, "height": 1000})
     page.set_default_timeout(0)  # a busy machine takes minutes
+    page.emulate_media(media="print")
     page.goto(html.as_uri())
+    if cut := page.evaluate("cut()"):
+        raise SystemExit(f"too wide for the sheet, in or near: {cut}")
     sheets: dict[str, int] = {}
     for _ in range(2):
         page.evaluate("number", sheets)

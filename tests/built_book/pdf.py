@@ -13,7 +13,6 @@ sys.path.insert(0, str(BOOK.parent.parent / "tools"))
 import make_pdf
 
 PART, PAGES = "Part I · A few pages", ["10-sampling", "notation"]
-TEXT_WIDTH = round((210 - 2 * 17) / 25.4 * 96)  # of A4 less the margins, in the browser's pixels
 NOT_PRINTED = {"search.html", "prf-prf.html"}
 
 
@@ -108,8 +107,14 @@ def test_a_slider_is_a_row_of_pictures(texts):
         assert step in whole
 
 
+def test_what_is_too_wide_is_refused(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pdf, "TEXT_WIDTH", 100)
+    with pytest.raises(SystemExit, match=r"too wide .*10-sampling/"):
+        make_pdf.make(browser, [(PART, PAGES)], tmp_path / "book.pdf")
+
+
 def test_nothing_is_cut_off_or_folded(browser, pdf):
-    page = browser.new_page(viewport={"width": TEXT_WIDTH, "height": 800})
+    page = browser.new_page(viewport={"width": make_pdf.TEXT_WIDTH, "height": 800})
     page.emulate_media(media="print")
     page.goto(pdf.with_suffix(".html").as_uri())
     assert page.evaluate(LOST) == []
