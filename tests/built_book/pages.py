@@ -61,7 +61,7 @@ def test_no_id_stands_twice_on_a_page(visits):
     assert by_page(visits, lambda visit: visit.ids_twice) == {}
 
 
-def test_every_picture_loads_and_is_described(visits):
+def test_every_picture_loads_and_is_described_in_sight(visits):
     assert by_page(visits, lambda visit: visit.broken_images) == {}
 
 
