@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
+from textwrap import indent
 
 ROOT = Path(__file__).parent.parent
 CHECKS = ROOT / "tests" / "equations"
@@ -48,16 +49,28 @@ the checks, and in the package. The tests fail if a single mistake goes unnotice
 
 ## How to read this page
 
-Each entry shows the equation, with its number as a link to its place in the book. Below it stand
-the claim that the check tests, the error that was measured, and what the check reads from the page.
-Open the box to see the check itself.
+There is a table for each chapter. A row shows an equation, whose number leads to its place in the
+book; the claim that the check tests; the error that was measured; and a link to the check's code,
+with what it reads from the page: the complete formula, or its structure, which is how the parts of
+the formula are put together. The code stands below the table, each check in a box that opens.
 """
 
 TIES = {
-    "formula": "the formula.",
-    "structure": "how the parts of the formula are put together.",
-    "nothing": "nothing; the fingerprint alone ties the check to the equation.",
+    "formula": "reads the formula",
+    "structure": "reads its structure",
+    "nothing": "fingerprint only",
 }
+
+TABLE = """
+:::{list-table}
+:header-rows: 1
+:class: checks
+
+* - Equation
+  - Claim
+  - Measured
+  - Check
+"""
 
 
 def write(measured: dict[str, dict]) -> str:
@@ -68,23 +81,27 @@ def write(measured: dict[str, dict]) -> str:
     parts = [HEAD.format(**count, **{kind: reads[kind] for kind in TIES})]
     for page, of_page in groupby(equations, key=lambda equation: equation.page):
         parts.append(f"\n## {text_of(page).splitlines()[0].removeprefix('# ')}\n")
+        parts.append(TABLE)
+        codes = []
         for equation in of_page:
             check = measured[equation.label]
             claim = check["test"].removeprefix("test_").replace("_", " ").capitalize()
+            formula = indent(f"$$\n{equation.latex}\n$$", 4 * " ")
             parts.append(
+                f"""\
+* - (check-{equation.label})=
+    {{eq}}`{equation.label}`
+
+{formula}
+  - {claim}.
+  - {_summary(check["findings"])}
+  - [Code](#code-{equation.label}); {TIES[check["read"]]}.
+"""
+            )
+            codes.append(
                 f"""
-(check-{equation.label})=
-**Equation {{eq}}`{equation.label}`**
-
-$$
-{equation.latex}
-$$
-
-- **Claim:** {claim}.
-- **Measured:** {_summary(check["findings"])}
-- **Read from the page:** {TIES[check["read"]]}
-
-````{{admonition}} The check
+(code-{equation.label})=
+````{{admonition}} {claim}
 :class: dropdown
 ```{{literalinclude}} ../tests/equations/{check["file"]}
 :pyobject: {check["test"]}
@@ -92,6 +109,7 @@ $$
 ````
 """
             )
+        parts += [":::\n", *codes]
     return "".join(parts)
 
 

@@ -1,7 +1,9 @@
 """Menu, contents, search and links, by mouse, touch and key."""
 
+import re
+
 import pytest
-from browsing import HEIGHT, PHONE, TABLET, WIDE
+from browsing import HEIGHT, NAMES, PHONE, TABLET, WIDE
 from playwright.sync_api import expect
 
 PAGE = "assignments/index.html"
@@ -91,3 +93,32 @@ def test_a_slider_moves_by_key(open_page, name):
     before = said.inner_text()
     slider.press("ArrowRight")
     expect(said).not_to_have_text(before)
+
+
+@pytest.mark.parametrize("width", [PHONE, WIDE])
+def test_the_first_page_leads_to_every_chapter_with_one_click(open_page, server, width):
+    page = open_page("intro.html", width)
+    boxes = page.locator(".chapter-map a")
+    chapters = [name for name in NAMES if re.match(r"\d\d-", name)]
+    assert sorted(boxes.evaluate_all("(all) => all.map((a) => a.href.baseVal)")) == chapters
+    boxes.last.click()
+    page.wait_for_url("**/*-*.html")
+    assert page.url.removeprefix(server.address) in chapters
+
+
+@pytest.mark.parametrize(
+    ("door", "place"), [("Read", "01-denoise"), ("Run", "run-it"), ("Teach", "assignments/index")]
+)
+def test_a_door_leads_there_by_mouse_and_key(open_page, door, place):
+    for press in (lambda card: card.click(), lambda card: card.locator("a").press("Enter")):
+        page = open_page("intro.html", PHONE)
+        press(page.locator(".doors .sd-card", has_text=door))
+        page.wait_for_url(lambda url: place in url)
+
+
+def test_the_link_to_a_checks_code_leads_to_its_box(open_page):
+    page = open_page("equations.html#check-eq-elbo", PHONE)
+    row = page.locator("table.checks tr", has=page.locator("#check-eq-elbo"))
+    expect(row).to_be_in_viewport()
+    row.get_by_role("link", name="Code").click()
+    expect(page.locator("#code-eq-elbo")).to_be_in_viewport()

@@ -5,7 +5,9 @@ async () => {
   const ids = [...document.querySelectorAll("[id]")].map(({id}) => id);
   const article = document.querySelector("main").cloneNode(true);
   article.querySelectorAll(".katex, pre, code, script").forEach((e) => e.remove());
+  const said = (name) => document.querySelector(`meta[${name}]`)?.content ?? "";
   return {
+    about: ["name=description", "property='og:title'", "property='og:image'"].map(said),
     icons: document.querySelectorAll("link[rel=icon]").length,
     paragraphs: [...article.querySelectorAll("p, li, td, th, h1, h2, h3")].map((e) => e.textContent),
     ids_twice: [...new Set(ids.filter((id, place) => ids.indexOf(id) < place))],

@@ -48,6 +48,11 @@ def test_every_page_has_an_icon(visits):
     assert by_page(visits, lambda visit: visit.icons != 1) == {}
 
 
+def test_every_page_says_what_it_is_about(visits):
+    lacks = by_page(visits, lambda visit: not all(len(said) > 20 for said in visit.about))
+    assert set(lacks) <= {"genindex.html", "search.html"}
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_stands_out_from_its_ground(visits, theme):
     assert by_page(visits, lambda visit: visit.themes[theme]) == {}
@@ -61,7 +66,7 @@ def test_no_id_stands_twice_on_a_page(visits):
     assert by_page(visits, lambda visit: visit.ids_twice) == {}
 
 
-def test_every_picture_loads_and_is_described(visits):
+def test_every_picture_loads_and_is_described_in_sight(visits):
     assert by_page(visits, lambda visit: visit.broken_images) == {}
 
 
