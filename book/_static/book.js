@@ -50,3 +50,66 @@ if (typeof Search !== "undefined") {
     return plain(page.documentElement.outerHTML, anchor);
   };
 }
+
+// What an equation says, beside its number: for a pointer that rests on the number, a key that
+// reaches it, and the first tap of a finger; the second tap follows the link.
+const preview = document.createElement("div");
+preview.className = "equation-preview";
+preview.role = "tooltip";
+preview.id = "equation-preview";
+let named, leaving;
+
+function showEquation(link, formula) {
+  clearTimeout(leaving);
+  if (named === link) return;
+  hideEquation();
+  named = link;
+  preview.replaceChildren(formula.content.cloneNode(true));
+  document.body.append(preview);
+  link.setAttribute("aria-describedby", preview.id);
+  const {left, top, bottom} = link.getBoundingClientRect();
+  const {offsetWidth: width, offsetHeight: height} = preview;
+  const below = bottom + 8 + height < innerHeight;
+  preview.style.left = `${Math.max(8, Math.min(left, document.body.clientWidth - width - 8))}px`;
+  preview.style.top = `${below ? bottom + 8 : Math.max(8, top - 8 - height)}px`;
+}
+
+function hideEquation() {
+  named?.removeAttribute("aria-describedby");
+  named = undefined;
+  preview.remove();
+}
+
+// Long enough to bring the pointer from the number to the formula.
+const hideSoon = () => (leaving = setTimeout(hideEquation, 300));
+preview.addEventListener("pointerenter", () => clearTimeout(leaving));
+preview.addEventListener("pointerleave", hideSoon);
+addEventListener("scroll", hideEquation, {passive: true});
+addEventListener("keydown", ({key}) => key === "Escape" && hideEquation());
+addEventListener("pointerdown", ({target}) => {
+  if (named && !named.contains(target) && !preview.contains(target)) hideEquation();
+});
+
+document.addEventListener("DOMContentLoaded", () => {
+  for (const formula of document.querySelectorAll("template.equation")) {
+    const links = `main a[href$="#equation-${formula.dataset.label}"]`;
+    for (const link of document.querySelectorAll(links)) {
+      let first;
+      link.addEventListener("pointerenter", ({pointerType}) => {
+        if (pointerType === "mouse") showEquation(link, formula);
+      });
+      link.addEventListener("pointerleave", hideSoon);
+      link.addEventListener("focus", () => showEquation(link, formula));
+      link.addEventListener("blur", hideSoon);
+      link.addEventListener("pointerdown", ({pointerType}) => {
+        first = pointerType === "touch" && named !== link;
+      });
+      link.addEventListener("click", (event) => {
+        if (!first) return;
+        event.preventDefault();
+        first = false;
+        showEquation(link, formula);
+      });
+    }
+  }
+});

@@ -122,3 +122,54 @@ def test_the_link_to_a_checks_code_leads_to_its_box(open_page):
     expect(row).to_be_in_viewport()
     row.get_by_role("link", name="Code").click()
     expect(page.locator("#code-eq-elbo")).to_be_in_viewport()
+
+
+@pytest.fixture
+def number(open_page):
+    """A number of an equation of another chapter, in the text, and the box that shows it."""
+    page = open_page("06-elbo.html", PHONE, has_touch=True)
+    link = page.locator('article p a[href="04-forward-process.html#equation-eq-marginal"]').first
+    link.scroll_into_view_if_needed()
+    return page, link, page.get_by_role("tooltip")
+
+
+def test_a_number_shows_its_equation_to_a_pointer_and_a_key(number):
+    page, link, shown = number
+    for reach, leave in (
+        (link.hover, lambda: page.mouse.move(1, 1)),
+        (link.focus, link.blur),
+        (link.hover, lambda: page.keyboard.press("Escape")),
+    ):
+        expect(shown).to_have_count(0)
+        reach()
+        expect(shown.locator(".katex-html")).to_contain_text("x")
+        assert link.get_attribute("aria-describedby") == "equation-preview"
+        box = shown.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE
+        leave()
+        expect(shown).to_have_count(0)
+
+
+def test_the_first_tap_on_a_number_shows_its_equation_and_the_second_leads_there(number):
+    page, link, shown = number
+    link.tap()
+    expect(shown).to_be_visible()
+    assert page.url.endswith("06-elbo.html")
+    page.touchscreen.tap(2, HEIGHT / 2)
+    expect(shown).to_have_count(0)
+    link.tap()
+    link.tap()
+    page.wait_for_url("**/04-forward-process.html#equation-eq-marginal")
+
+
+@pytest.mark.parametrize("name", ["06-elbo.html", "12-scores-and-mcmc.html"])
+def test_a_page_stays_where_it_is_while_it_loads(new_context, server, name):
+    page = new_context(TABLET).new_page()
+    page.add_init_script("""new PerformanceObserver((seen) => {
+      for (const {value} of seen.getEntries()) window.shift = (window.shift ?? 0) + value;
+    }).observe({type: "layout-shift", buffered: true})""")
+    page.goto(server.address + name)
+    page.evaluate("document.fonts.ready")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.shift ?? 0") < 0.1  # what passes for good
