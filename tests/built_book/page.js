@@ -6,9 +6,6 @@ async () => {
   const article = document.querySelector("main").cloneNode(true);
   article.querySelectorAll(".katex, pre, code, script").forEach((e) => e.remove());
   return {
-    hidden_captions: [...document.querySelectorAll("figcaption")]
-      .filter((caption) => !caption.checkVisibility())
-      .map(({textContent}) => textContent),
     icons: document.querySelectorAll("link[rel=icon]").length,
     paragraphs: [...article.querySelectorAll("p, li, td, th, h1, h2, h3")].map((e) => e.textContent),
     ids_twice: [...new Set(ids.filter((id, place) => ids.indexOf(id) < place))],

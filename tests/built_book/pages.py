@@ -65,10 +65,6 @@ def test_every_picture_loads_and_is_described(visits):
     assert by_page(visits, lambda visit: visit.broken_images) == {}
 
 
-def test_every_figure_shows_its_caption(visits):
-    assert by_page(visits, lambda visit: visit.hidden_captions) == {}
-
-
 def test_every_link_inside_the_book_leads_somewhere(visits, server):
     assert by_page(visits, lambda visit: visit.broken_links) == {}
     inside = {link for visit in visits.values() for link in visit.links}
