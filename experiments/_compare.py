@@ -42,6 +42,7 @@ class Reference:
         self.device = make_accelerator().device
         train, test = complete_mnist()
         self.train, self.test = train.images, test.images.to(self.device)
+        self.train_labels, self.test_labels = train.labels, test.labels
         self.classifier = load_classifier().to(self.device)
         self.features, _ = self.read(self.test)
 
