@@ -33,7 +33,7 @@ test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wr
 	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python tools/perturb_equations.py
 	$(BIN)/python tools/grade_variants.py
-	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
 
 test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
 	$(BIN)/python -m pytest tests/coursework/whole_course.py

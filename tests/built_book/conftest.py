@@ -86,17 +86,20 @@ def visits(new_context, server):
     page.on("response", lambda answer: visit.answers.update({answer.url: answer.headers}))
     for name in NAMES:
         found[name] = visit = SimpleNamespace(
-            errors=[], asked=[], answers={}, cut={}, themes={}, axe=[]
+            errors=[], asked=[], answers={}, broken_images=[], cut={}, themes={}, axe=[]
         )
         page.set_viewport_size({"width": PHONE, "height": HEIGHT})
         page.goto(server.address + name)
         visit.__dict__.update(page.evaluate(script("page")))
+        visit.broken_images += page.evaluate(script("broken"))
+        visit.sent = dict(visit.answers)  # and nothing for the other theme
         for width in (PHONE, SMALL_PHONE, TABLET, WIDE):
             page.set_viewport_size({"width": width, "height": HEIGHT})
             visit.cut[width] = page.evaluate(script("cut"))
         for theme in ("light", "dark"):
             show(page, theme)
             visit.themes[theme] = page.evaluate(script("pale"))
+            visit.broken_images += page.evaluate(script("broken"))
         page.evaluate(script("axe/axe.min"))
         page.evaluate(WITHOUT_LOOKS)
         for width, theme in ((WIDE, "light"), (PHONE, "dark")):

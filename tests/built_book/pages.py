@@ -25,7 +25,7 @@ def weight(visit, *kinds):
     """The bytes sent of what has one of the endings."""
     return sum(
         int(headers.get("content-length", 0))
-        for url, headers in visit.answers.items()
+        for url, headers in visit.sent.items()
         if url.partition("?")[0].endswith(kinds)
     )
 
