@@ -16,13 +16,15 @@ evaluate` has done it, and benchmarks/mnist.json and benchmarks/mnist-bound.json
 
 --runs samples, trains and measures. What is done is kept under runs/models, so that a second call
 goes on, and calls side by side share the work: some 90 minutes of one core, where a call without it
-takes no time. Both write book/results/models.json and the sheets of samples beside it.
+takes no time. Both write book/results/models.json and the sheets of samples beside it, with as many
+starts as both shipped models have been sampled from.
 """
 
 import argparse
 import functools
 import hashlib
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,6 +37,7 @@ from _results import (
     all_work,
     floor_for,
     share_work,
+    shared_work,
     with_spread,
     write_work,
 )
@@ -91,11 +94,13 @@ def main() -> None:
             | {part: functools.partial(one_vae, *TRAINED[part]) for part in TRAINED}
             | {part: functools.partial(one_start, *SAMPLED[part]) for part in SAMPLED},
         )
-    found = all_work(NAME, [TRAINING, *TRAINED, *SAMPLED])
-    first = of_start(DDPMS[0], STARTS[0])
+    starts = starts_done() or STARTS
+    sampled = [of_start(name, start) for name in DDPMS for start in starts]
+    found = all_work(NAME, [TRAINING, *TRAINED, *sampled])
+    first = sampled[0]
     write_work(
         NAME,
-        collected({part: record["figures"] for part, record in found.items()}),
+        collected({part: record["figures"] for part, record in found.items()}, starts),
         found,
         precision=f"float32; samples of the DDPMs {found[first]['figures']['precision']}",
         machine_of=first,
@@ -105,6 +110,15 @@ def main() -> None:
         if images is not None:
             columns = 10 if name == "nearest" else 8
             save_sheet(RESULTS / f"{NAME}-{name}.png", images, zoom=1, columns=columns)
+
+
+def starts_done() -> list[int]:
+    """The starts from which both models have been sampled."""
+    return [
+        start
+        for start in STARTS
+        if len(shared_work(NAME, [of_start(name, start) for name in DDPMS])) == len(DDPMS)
+    ]
 
 
 @functools.cache
@@ -216,10 +230,13 @@ def one_vae(name: str, seed: int) -> dict[str, Any]:
     return found
 
 
-def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean and spread of all that there is: over starts, of the VAEs over seeds of training."""
-    training = found[TRAINING]
-    ddpms = {name: [found[of_start(name, start)] for start in STARTS] for name in DDPMS}
+def collected(found: dict[str, dict[str, Any]], starts: Sequence[int]) -> dict[str, Any]:
+    """Mean and spread of all that there is: over starts, of the VAEs over seeds of training.
+
+    `starts` are those from which the shipped models were sampled: what comes of these says so.
+    """
+    training, count = found[TRAINING], {"starts": len(starts)}
+    ddpms = {name: [found[of_start(name, start)] for start in starts] for name in DDPMS}
     vaes = {name: [found[of_seed(name, seed)] for seed in SEEDS] for name in VAES}
     one, other = (ddpms[name] for name in ("mnist-bound", "mnist"))
     chain, vae = (vaes[name] for name in ("hierarchical", "vae"))
@@ -245,14 +262,15 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "models": {
             TRAINING: spread_of_each(training["sets"], FIGURES),
             **{
-                name: {"weights": weights_of(load_pretrained(name))}
+                name: {**count, "weights": weights_of(load_pretrained(name))}
                 | spread_of_each(ddpms[name], FIGURES)
                 for name in DDPMS
             },
             **{name: row_of_vae(name, vaes[name]) for name in VAES},
         },
         "differences": {
-            "mnist-bound-minus-mnist": {
+            "mnist-bound-minus-mnist": count
+            | {
                 name: paired([run[name] for run in one], [run[name] for run in other])
                 for name in FIGURES
             },
@@ -272,11 +290,10 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
                 },
             },
         },
-        "by_count": {
-            str(count): with_spread([run["by_count"][str(count)] for run in other])
-            for count in COUNTS
-        },
-        "nearest": {
+        "by_count": count
+        | {str(n): with_spread([run["by_count"][str(n)] for run in other]) for n in COUNTS},
+        "nearest": count
+        | {
             name: [
                 with_spread([run["nearest"][name][place] for run in other])
                 for place in range(len(PERCENT))
