@@ -32,7 +32,7 @@ BATCH = 1000  # so large that a GPU, not the core that feeds it, sets the pace
 
 # A mean of so many differences is told from 0 where it is further from it than this many of its
 # standard errors: 95 % of Student's distribution. Three are seeds, five are starts.
-STUDENT = {2: 12.706, 3: 4.303, 5: 2.776}
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
 
 class Reference:

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from _compare import keep_picture, kept_picture, paired, paired_difference, reference
+from _compare import keep_picture, kept_picture, paired_difference, reference
 from _results import (
     RESULTS,
     SAMPLES,
@@ -271,7 +271,7 @@ def collected(found: dict[str, dict[str, Any]], starts: Sequence[int]) -> dict[s
         "differences": {
             "mnist-bound-minus-mnist": count
             | {
-                name: paired([run[name] for run in one], [run[name] for run in other])
+                name: paired_difference([run[name] for run in one], [run[name] for run in other])
                 for name in FIGURES
             },
             "hierarchical-minus-vae": {
@@ -304,7 +304,10 @@ def collected(found: dict[str, dict[str, Any]], starts: Sequence[int]) -> dict[s
 
 
 def row_of_vae(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and spread over seeds; what a seed scores is the mean over its starts."""
+    """Mean and spread over seeds; what a seed scores is the mean over its starts.
+
+    `first_seed` has the spread over these for one of the seeds.
+    """
     error = statistics.mean(run["standard_error"] for run in runs)
     return {
         "seeds": list(SEEDS),
@@ -317,7 +320,7 @@ def row_of_vae(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         **{
             kind: {figure: with_spread(of_seeds(runs, kind, figure)) for figure in FIGURES}
-            | {"fid_over_starts": round(spread_of_seeds(runs, kind), 5)}
+            | {"first_seed": spread_of_each(runs[0][kind], FIGURES)}
             for kind in ("draws", "means")
         },
     }
@@ -326,11 +329,6 @@ def row_of_vae(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
 def of_seeds(runs: list[dict[str, Any]], kind: str, figure: str) -> list[float]:
     """Of each seed the mean of a figure over the starts."""
     return [statistics.mean(start[figure] for start in run[kind]) for run in runs]
-
-
-def spread_of_seeds(runs: list[dict[str, Any]], kind: str) -> float:
-    """How far the FID of one trained model moves from start to start."""
-    return statistics.mean(statistics.stdev(start["fid"] for start in run[kind]) for run in runs)
 
 
 def weights_of(model: torch.nn.Module) -> int:
