@@ -17,14 +17,13 @@ evaluate` has done it, and benchmarks/mnist.json and benchmarks/mnist-bound.json
 --runs samples, trains and measures. What is done is kept under runs/models, so that a second call
 goes on, and calls side by side share the work: some 90 minutes of one core, where a call without it
 takes no time. Both write book/results/models.json and the sheets of samples beside it, with as many
-starts as both shipped models have been sampled from.
+starts of the shipped models as are done, and says how many.
 """
 
 import argparse
 import functools
 import hashlib
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -94,13 +93,11 @@ def main() -> None:
             | {part: functools.partial(one_vae, *TRAINED[part]) for part in TRAINED}
             | {part: functools.partial(one_start, *SAMPLED[part]) for part in SAMPLED},
         )
-    starts = starts_done() or STARTS
-    sampled = [of_start(name, start) for name in DDPMS for start in starts]
-    found = all_work(NAME, [TRAINING, *TRAINED, *sampled])
-    first = sampled[0]
+    found = all_work(NAME, [TRAINING, *TRAINED, first := of_start(DDPMS[0], STARTS[0])])
+    found |= shared_work(NAME, SAMPLED)
     write_work(
         NAME,
-        collected({part: record["figures"] for part, record in found.items()}, starts),
+        collected({part: record["figures"] for part, record in found.items()}),
         found,
         precision=f"float32; samples of the DDPMs {found[first]['figures']['precision']}",
         machine_of=first,
@@ -110,15 +107,6 @@ def main() -> None:
         if images is not None:
             columns = 10 if name == "nearest" else 8
             save_sheet(RESULTS / f"{NAME}-{name}.png", images, zoom=1, columns=columns)
-
-
-def starts_done() -> list[int]:
-    """The starts from which both models have been sampled."""
-    return [
-        start
-        for start in STARTS
-        if len(shared_work(NAME, [of_start(name, start) for name in DDPMS])) == len(DDPMS)
-    ]
 
 
 @functools.cache
@@ -230,15 +218,19 @@ def one_vae(name: str, seed: int) -> dict[str, Any]:
     return found
 
 
-def collected(found: dict[str, dict[str, Any]], starts: Sequence[int]) -> dict[str, Any]:
+def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Mean and spread of all that there is: over starts, of the VAEs over seeds of training.
 
-    `starts` are those from which the shipped models were sampled: what comes of these says so.
+    What comes of the shipped models says from how many starts.
     """
-    training, count = found[TRAINING], {"starts": len(starts)}
-    ddpms = {name: [found[of_start(name, start)] for start in starts] for name in DDPMS}
+    training = found[TRAINING]
+    ddpms = {
+        name: [found[part] for part, (of, _) in SAMPLED.items() if of == name and part in found]
+        for name in DDPMS
+    }
     vaes = {name: [found[of_seed(name, seed)] for seed in SEEDS] for name in VAES}
-    one, other = (ddpms[name] for name in ("mnist-bound", "mnist"))
+    mnist = ddpms["mnist"]
+    both = list(zip(ddpms["mnist-bound"], mnist, strict=False))  # the same starts in both
     chain, vae = (vaes[name] for name in ("hierarchical", "vae"))
     return {
         "settings": {
@@ -262,17 +254,19 @@ def collected(found: dict[str, dict[str, Any]], starts: Sequence[int]) -> dict[s
         "models": {
             TRAINING: spread_of_each(training["sets"], FIGURES),
             **{
-                name: {**count, "weights": weights_of(load_pretrained(name))}
-                | spread_of_each(ddpms[name], FIGURES)
-                for name in DDPMS
+                name: {"starts": len(runs), "weights": weights_of(load_pretrained(name))}
+                | spread_of_each(runs, FIGURES)
+                for name, runs in ddpms.items()
+                if runs
             },
             **{name: row_of_vae(name, vaes[name]) for name in VAES},
         },
         "differences": {
-            "mnist-bound-minus-mnist": count
+            "mnist-bound-minus-mnist": {"starts": len(both)}
             | {
-                name: paired_difference([run[name] for run in one], [run[name] for run in other])
+                name: paired_difference(*zip(*((a[name], b[name]) for a, b in both), strict=True))
                 for name in FIGURES
+                if both
             },
             "hierarchical-minus-vae": {
                 "seeds": list(SEEDS),
@@ -290,12 +284,12 @@ def collected(found: dict[str, dict[str, Any]], starts: Sequence[int]) -> dict[s
                 },
             },
         },
-        "by_count": count
-        | {str(n): with_spread([run["by_count"][str(n)] for run in other]) for n in COUNTS},
-        "nearest": count
+        "by_count": {"starts": len(mnist)}
+        | {str(n): with_spread([run["by_count"][str(n)] for run in mnist]) for n in COUNTS},
+        "nearest": {"starts": len(mnist)}
         | {
             name: [
-                with_spread([run["nearest"][name][place] for run in other])
+                with_spread([run["nearest"][name][place] for run in mnist])
                 for place in range(len(PERCENT))
             ]
             for name in ("samples", "unseen")
