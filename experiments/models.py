@@ -99,7 +99,7 @@ def main() -> None:
         NAME,
         collected({part: record["figures"] for part, record in found.items()}),
         found,
-        precision=f"float32; samples of the DDPMs {found[first]['figures']['precision']}",
+        precision=f"float32; samples of the DDPMs {found[first]['figures']['computed_in']}",
         machine_of=first,
     )
     for name in SHEETS:
@@ -155,7 +155,7 @@ def one_start(name: str, start: int) -> dict[str, Any]:
         )
     images = images.float().cpu()
     features, probabilities = known.read(images)
-    found = {"precision": bench.precision, **figures_of(features, probabilities, start)}
+    found = {"computed_in": bench.precision, **figures_of(features, probabilities, start)}
     if start == STARTS[0]:
         keep_picture(NAME, name, images[:SHOWN])
     if name == "mnist":
