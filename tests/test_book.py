@@ -53,6 +53,14 @@ def test_every_figure_has_a_description(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_is_vectors_for_both_themes(path):
+    for cell in figure_cells(path):
+        for output in cell.outputs:
+            kinds = {kind for kind in output.get("data", {}) if kind.startswith("image/")}
+            assert kinds <= {"image/svg+xml"}, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_figure_has_a_number_and_a_caption(path):
     for cell in figure_cells(path):
         figure = cell.metadata.get("mystnb", {}).get("figure", {})
