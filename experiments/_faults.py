@@ -33,6 +33,7 @@ from ddpm_tutorial import (
     Prediction,
     SamplePath,
     Sampler,
+    TrainingConfig,
     classify,
     elbo_terms,
     eps_from_x0,
@@ -112,8 +113,8 @@ def make_noisy(schedule: NoiseSchedule, x0: Tensor, t: Tensor, eps: Tensor) -> T
     return q_sample(schedule, x0, t, eps)
 
 
-def choose_untold(dropped: Tensor, label_dropout: float) -> Tensor:
-    return dropped < label_dropout
+def choose_untold(dropped: Tensor, config: TrainingConfig) -> Tensor:
+    return dropped < config.label_dropout
 
 
 # Faults in the data -------------------------------------------------------------------------------
@@ -156,8 +157,8 @@ def last_step_never_trained(T: int, batch: int, generator: torch.Generator) -> T
     return stratified_integers(1, T, batch, generator)
 
 
-def inverted(dropped: Tensor, label_dropout: float) -> Tensor:
-    return dropped > label_dropout
+def inverted(dropped: Tensor, config: TrainingConfig) -> Tensor:
+    return dropped > config.label_dropout
 
 
 def label_mask_inverted(seed: int) -> dict[str, Any]:
@@ -186,20 +187,23 @@ class TenClasses(nn.Module):
         return self.layers(torch.cat([x_t, step_features(t, 32), told], dim=1))
 
 
-def train_ten_classes(choose: Callable[[Tensor, float], Tensor], seed: int) -> tuple[float, float]:
+def train_ten_classes(
+    choose: Callable[[Tensor, TrainingConfig], Tensor], seed: int
+) -> tuple[float, float]:
     """The loss at the end, and how many samples fall into the class that was asked for."""
     generator, centres = seeded(seed), torch.linspace(-0.9, 0.9, 10)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DDPM(TenClasses(), NoiseSchedule.cosine(1000), shape=(1,))
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    config = TrainingConfig(steps=1000)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     losses = []
     for _ in range(1000):
         label = torch.randint(10, (128,), generator=generator)
         x0 = centres[label][:, None] + 0.03 * torch.randn(128, 1, generator=generator)
         t = draw_t(model.schedule.T, 128, generator)
         eps = draw_noise((128, 1), generator)
-        untold = choose(torch.rand(128, generator=generator), 0.1)
+        untold = choose(torch.rand(128, generator=generator), config)
         loss = model(x0, t, eps, torch.where(untold, 10, label)).total.mean()
         optimizer.zero_grad()
         loss.backward()
@@ -652,7 +656,7 @@ FAULTS = [
     Fault(
         name="label-mask-inverted",
         group="training",
-        wrong="dropped > label_dropout",
+        wrong="dropped > config.label_dropout",
         right="dropped < config.label_dropout",
         source="algorithms/training",
         place="draws",

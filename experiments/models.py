@@ -1,143 +1,193 @@
 """VAE, hierarchical VAE and DDPM by one measure, on one test set: what chapter 13 draws.
 
-    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/models.py [PART ...]
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/models.py [--runs]
 
-The parts, all of them by default:
+- mnist, mnist-bound: the shipped models, 2,000 samples (50 steps of DDIM) from each of five starts
+  x_T, which are the same for both. Of mnist also how near its samples come to training images, and
+  the FID of the same samples in smaller sets.
+- vae, hierarchical: trained here on MNIST's 60,000 training images, with three seeds each. Of each
+  the bound on all 10,000 test images, and five times 2,000 samples: once drawn to the end, pixels
+  too, and once the decoder's means.
+- training: five disjoint sets of 2,000 training images in the place of samples.
 
-- training: training images in the place of samples, the floor of every figure.
-- mnist, mnist-bound: samples of the shipped models (50 steps of DDIM); of the first also the
-  nearest training images.
-- vae, hierarchical: trained here on MNIST's 60,000 training images, their bound measured on all
-  10,000 test images.
+The FID is that from all test images; precision and recall are taken beside 2,000 of them, other
+ones for each start. The bounds of the shipped models are not measured here: `ddpm-tutorial
+evaluate` has done it, and benchmarks/mnist.json and benchmarks/mnist-bound.json hold them.
 
-Samples are 500 in number, and are compared with the test images. Writes book/results/models.json
-after each part, which keeps the parts that it has, and sheets of samples beside it. The part
-mnist-bound alone takes some twelve minutes on one core.
+--runs samples, trains and measures. What is done is kept under runs/models, so that a second call
+goes on, and calls side by side share the work: some 90 minutes of one core, where a call without it
+takes no time. Both write book/results/models.json and the sheets of samples beside it, with as many
+starts of the shipped models as are done, and says how many.
 """
 
-import sys
-import time
+import argparse
+import functools
+import hashlib
+import statistics
 from typing import Any
 
 import torch
-from _results import RESULTS, complete_mnist, name_of_precision, read_figures, write_results
+from _compare import keep_picture, kept_picture, paired_difference, reference
+from _results import (
+    RESULTS,
+    SAMPLES,
+    SEEDS,
+    STARTS,
+    all_work,
+    floor_for,
+    share_work,
+    shared_work,
+    with_spread,
+    write_work,
+)
+from _samples import Bench, spread_of_each, start_of
+from _vaes import bound_of, draw
 from torch import Tensor
 from tqdm import tqdm
 
 from ddpm_tutorial import (
+    ASSETS,
     VAE,
-    classify,
     frechet_distance,
-    from_bytes,
-    load_classifier,
     load_pretrained,
-    make_accelerator,
     nearest_neighbours,
     precision_recall,
     sample,
-    to_bits_per_dim,
-    to_bytes,
     train_vae,
 )
 from ddpm_tutorial.plotting import save_sheet
 
-SEED, SAMPLES, DDIM_STEPS = 0, 500, 50
-VAE_STEPS, DRAWS = 2500, 10
-DDPMS = ("mnist", "mnist-bound")
+NAME, DDIM_STEPS, BATCH = "models", 50, 100
+VAE_STEPS = 2500
+TRAINING, DDPMS = "training", ("mnist", "mnist-bound")
 VAES = {"vae": (32,), "hierarchical": (32, 16, 8)}
-COUNTS = [100, 250, 500]
+FIGURES = ("fid", "precision", "recall", "chi_square", "confidence")
+COUNTS = (250, 500, 1000, 2000)
+PERCENT = (0, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 100)
+SHOWN = 16
+
+
+def of_start(name: str, start: int) -> str:
+    return f"{name}, start {start}"
+
+
+def of_seed(name: str, seed: int) -> str:
+    return f"{name}, seed {seed}"
+
+
+TRAINED = {of_seed(name, seed): (name, seed) for seed in SEEDS for name in VAES}
+SAMPLED = {of_start(name, start): (name, start) for start in STARTS for name in DDPMS}
+# What is kept of each model under runs/models, until the sheets are drawn.
+SHEETS = [*DDPMS, *VAES, *(f"{name}-drawn" for name in VAES), "nearest"]
 
 
 def main() -> None:
-    parts = sys.argv[1:] or ["training", "mnist", *VAES, "mnist-bound"]
-    if unknown := set(parts) - {"training", *DDPMS, *VAES}:
-        raise SystemExit(f"no such part: {unknown}")
-    started = time.monotonic()
-    train, test = complete_mnist()
-    accelerator = make_accelerator()
-    classifier = load_classifier()
-    test_features, test_probabilities = classify(classifier, test.images, progress=True)
-    order = torch.randperm(len(train.images), generator=torch.Generator().manual_seed(SEED))
-    # For precision and recall, which need sets of one size, and as what no model has seen.
-    few = torch.randperm(len(test.images), generator=torch.Generator().manual_seed(SEED))[:SAMPLES]
+    """Measure if asked to, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", action="store_true", help="sample, train and measure")
+    if parser.parse_args().runs:
+        torch.set_num_threads(1)
+        share_work(
+            NAME,
+            {TRAINING: training_images}
+            | {part: functools.partial(one_vae, *TRAINED[part]) for part in TRAINED}
+            | {part: functools.partial(one_start, *SAMPLED[part]) for part in SAMPLED},
+        )
+    found = all_work(NAME, [TRAINING, *TRAINED, first := of_start(DDPMS[0], STARTS[0])])
+    found |= shared_work(NAME, SAMPLED)
+    write_work(
+        NAME,
+        collected({part: record["figures"] for part, record in found.items()}),
+        found,
+        precision=f"float32; samples of the DDPMs {found[first]['figures']['computed_in']}",
+        machine_of=first,
+    )
+    for name in SHEETS:
+        images = kept_picture(NAME, name)
+        if images is not None:
+            columns = 10 if name == "nearest" else 8
+            save_sheet(RESULTS / f"{NAME}-{name}.png", images, zoom=1, columns=columns)
 
-    figures: dict[str, Any] = {
-        "samples": SAMPLES,
-        "counts": COUNTS,
-        "train_classes": train.labels.bincount().tolist(),
-        "test_classes": test.labels.bincount().tolist(),
-        "confidence_unseen": float(test_probabilities.amax(1).mean()),
-        "models": {},
+
+@functools.cache
+def fifths() -> tuple[Tensor, ...]:
+    """The indices of disjoint sets of SAMPLES test images, in random order."""
+    order = torch.randperm(len(reference().test), generator=torch.Generator().manual_seed(0))
+    return order.split(SAMPLES)
+
+
+def figures_of(features: Tensor, probabilities: Tensor, start: int) -> dict[str, float]:
+    """The figures of SAMPLES images, which the classifier has read."""
+    unseen = reference().features
+    return {
+        "fid": frechet_distance(features, unseen),
+        **precision_recall(unseen[fifths()[start]], features)._asdict(),
+        "chi_square": chi_square(probabilities.argmax(1)),
+        "confidence": float(probabilities.amax(1).mean()),
     }
 
-    def record(name: str, **found: Any) -> None:
-        figures["models"] = read_figures("models").get("models", {}) | {name: found}
-        precision = f"float32; samples of the DDPMs {name_of_precision(accelerator)}"
-        write_results("models", figures, seed=SEED, started=started, precision=precision)
 
-    def against_test(images: Tensor) -> dict[str, Any]:
-        features, probabilities = classify(classifier, images, progress=True)
-        by_count = [
-            [frechet_distance(part, test_features) for part in features.split(count)]
-            for count in COUNTS
-        ]
-        return {
-            "fid": by_count[-1][0],
-            "fid_by_count": by_count,
-            **precision_recall(test_features[few], features)._asdict(),
-            "classes": probabilities.argmax(1).bincount(minlength=10).tolist(),
-            "confidence": float(probabilities.amax(1).mean()),
+def chi_square(digits: Tensor) -> float:
+    """How far the counts of the ten digits are from the shares of the training set."""
+    shares = reference().train_labels.bincount(minlength=10).double()
+    expected = shares * (len(digits) / shares.sum())
+    return float(((digits.bincount(minlength=10) - expected) ** 2 / expected).sum())
+
+
+def training_images() -> dict[str, Any]:
+    """What as many training images score, and the shares of the digits."""
+    known = reference()
+    order = torch.randperm(len(known.train), generator=torch.Generator().manual_seed(0))
+    sets = order.split(SAMPLES)
+    return {
+        "sets": [figures_of(*known.read(known.train[sets[start]]), start) for start in STARTS],
+        "train_classes": known.train_labels.bincount().tolist(),
+        "test_classes": known.test_labels.bincount().tolist(),
+    }
+
+
+def one_start(name: str, start: int) -> dict[str, Any]:
+    """The samples of a shipped model from a start."""
+    bench, known = Bench(name), reference()
+    with bench.accelerator.autocast():
+        images = sample(
+            bench.model, SAMPLES, "ddim", DDIM_STEPS, x_T=start_of(start), batch_size=BATCH
+        )
+    images = images.float().cpu()
+    features, probabilities = known.read(images)
+    found = {"computed_in": bench.precision, **figures_of(features, probabilities, start)}
+    if start == STARTS[0]:
+        keep_picture(NAME, name, images[:SHOWN])
+    if name == "mnist":
+        sets = {count: features.split(count) for count in COUNTS}
+        found["by_count"] = {
+            str(count): statistics.mean(frechet_distance(part, known.features) for part in parts)
+            for count, parts in sets.items()
         }
-
-    for part in parts:
-        if part == "training":
-            record(part, **against_test(train.images[order[:SAMPLES]]))
-        elif part in VAES:
-            vae = train_on(train.images, VAES[part])
-            generator = torch.Generator().manual_seed(SEED + 1)
-            means, drawn = vae.sample(SAMPLES, generator), draw(vae, SAMPLES, generator)
-            record(
-                part,
-                latents=list(VAES[part]),
-                weights=sum(p.numel() for p in vae.parameters()),
-                steps=VAE_STEPS,
-                bits_per_dim=bound_of(vae, test.images, generator),
-                decoder_means=against_test(means),
-                **against_test(drawn),
-            )
-            save_sheet(RESULTS / f"models-{part}-drawn.png", drawn[:16], zoom=1, columns=8)
-            save_sheet(RESULTS / f"models-{part}.png", means[:16], zoom=1, columns=8)
-        else:
-            model = load_pretrained(part).to(accelerator.device)
-            generator = torch.Generator().manual_seed(SEED)
-            with accelerator.autocast():
-                images = sample(model, SAMPLES, "ddim", DDIM_STEPS, generator, progress=True)
-            images = images.float().cpu()
-            found = {"weights": sum(p.numel() for p in model.parameters()), **against_test(images)}
-            save_sheet(RESULTS / f"models-{part}.png", images[:16], zoom=1, columns=8)
-            if part == "mnist":
-                digit = classify(classifier, images)[1].argmax(1)
-                unseen = (test.images[few], test_probabilities[few].argmax(1))
-                found["nearest"] = remembered((images, digit), unseen, train.images)
-            record(part, **found)
+        found["nearest"] = remembered(images, probabilities.argmax(1), start)
+    return found
 
 
-def remembered(
-    made: tuple[Tensor, Tensor], unseen: tuple[Tensor, Tensor], train: Tensor
-) -> dict[str, Any]:
-    """Distances by pixels of samples, and of test images, to their nearest training images.
+def remembered(images: Tensor, digits: Tensor, start: int) -> dict[str, list[float]]:
+    """Quantiles of the distance, by pixels, to the nearest training image.
 
-    `made` and `unseen` are images and what the classifier reads them as. Also draws a sheet of the
-    sample of each digit whose neighbour is nearest, with that neighbour below, and the same for
-    the test images.
+    Of samples, read as these digits, and of as many test images. From the first start also keeps
+    the sample of each digit whose neighbour is nearest, that neighbour, and the same of the test
+    images.
     """
-    rows, quantiles = [], {}
-    for name, (images, digit) in {"samples": made, "unseen": unseen}.items():
-        distance, index = nearest_neighbours(images.flatten(1), train.flatten(1), progress=True)
+    known = reference()
+    fifth = fifths()[start]
+    quantiles, rows = {}, []
+    for name, (made, digit) in {
+        "samples": (images, digits),
+        "unseen": (known.test[fifth].cpu(), known.test_labels[fifth]),
+    }.items():
+        distance, index = nearest_neighbours(made.flatten(1), known.train.flatten(1))
         first = closest(digit, distance)
-        rows += [images[first], train[index[first]]]
-        quantiles[name] = distance.quantile(torch.linspace(0, 1, 101)).tolist()
-    save_sheet(RESULTS / "models-nearest.png", torch.cat(rows), zoom=1, columns=10)
+        rows += [made[first], known.train[index[first]]]
+        quantiles[name] = distance.quantile(torch.tensor(PERCENT) / 100).tolist()
+    if start == STARTS[0]:
+        keep_picture(NAME, "nearest", torch.cat(rows))
     return quantiles
 
 
@@ -147,42 +197,136 @@ def closest(digit: Tensor, distance: Tensor) -> Tensor:
     return torch.stack([distance.where(digit == k, far).argmin() for k in range(10)])
 
 
-def train_on(images: Tensor, latents: tuple[int, ...]) -> VAE:
-    torch.manual_seed(SEED)
-    vae = VAE(latents)
-    generator = torch.Generator().manual_seed(SEED)
-    bar = tqdm(train_vae(vae, images, VAE_STEPS, generator), total=VAE_STEPS, desc=f"{latents}")
-    for bits in bar:
-        bar.set_postfix_str(f"{bits:.2f} bits/dim", refresh=False)
-    return vae.eval()
+def one_vae(name: str, seed: int) -> dict[str, Any]:
+    """A VAE that is trained with a seed: its bound, and its samples from each start."""
+    known = reference()
+    torch.manual_seed(seed)
+    vae = VAE(VAES[name])
+    steps = train_vae(vae, known.train, VAE_STEPS, torch.Generator().manual_seed(seed))
+    for _ in tqdm(steps, of_seed(name, seed), total=VAE_STEPS, mininterval=10):
+        pass
+    vae.eval()
+    found: dict[str, Any] = {**bound_of(vae, known.test.cpu(), seed), "draws": [], "means": []}
+    for start in STARTS:
+        generator = torch.Generator().manual_seed(1000 + start)
+        drawn, means = draw(vae, SAMPLES, generator), vae.sample(SAMPLES, generator)
+        found["draws"].append(figures_of(*known.read(drawn), start))
+        found["means"].append(figures_of(*known.read(means), start))
+        if seed == SEEDS[0] and start == STARTS[0]:
+            keep_picture(NAME, f"{name}-drawn", drawn[:SHOWN])
+            keep_picture(NAME, name, means[:SHOWN])
+    return found
 
 
-@torch.no_grad()
-def bound_of(vae: VAE, images: Tensor, generator: torch.Generator) -> dict[str, Any]:
-    """The bound, and what each layer costs, in bits per dimension, with standard errors."""
-    totals, layers = [], []
-    for batch in images.split(1000):
-        terms = [vae(batch, generator) for _ in range(DRAWS)]
-        totals.append(torch.stack([t.bits_per_dim() for t in terms]).double().mean(0))
-        cost = torch.stack([t.layers for t in terms]).double().mean(0)
-        layers.append(to_bits_per_dim(cost, images[0].numel()))
-    total, layer = torch.cat(totals), torch.cat(layers)
+def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread of all that there is: over starts, of the VAEs over seeds of training.
+
+    What comes of the shipped models says from how many starts.
+    """
+    training = found[TRAINING]
+    ddpms = {
+        name: [found[part] for part, (of, _) in SAMPLED.items() if of == name and part in found]
+        for name in DDPMS
+    }
+    vaes = {name: [found[of_seed(name, seed)] for seed in SEEDS] for name in VAES}
+    mnist = ddpms["mnist"]
+    both = list(zip(ddpms["mnist-bound"], mnist, strict=False))  # the same starts in both
+    chain, vae = (vaes[name] for name in ("hierarchical", "vae"))
     return {
-        "mean": float(total.mean()),
-        "standard_error": float(total.std() / len(total) ** 0.5),
-        "layers": layer.mean(0).tolist(),
-        "draws_per_image": DRAWS,
+        "settings": {
+            "sampler": "ddim",
+            "steps": DDIM_STEPS,
+            "references": 10_000,
+            "vae_steps": VAE_STEPS,
+            "counts": list(COUNTS),
+            "percent": list(PERCENT),
+            "weights": {
+                name: hashlib.sha256((ASSETS / f"{name}.safetensors").read_bytes()).hexdigest()[:12]
+                for name in DDPMS
+            },
+        },
+        "samples": SAMPLES,
+        "starts": len(STARTS),
+        "seeds": list(SEEDS),
+        "floor": floor_for(SAMPLES),
+        "train_classes": training["train_classes"],
+        "test_classes": training["test_classes"],
+        "models": {
+            TRAINING: spread_of_each(training["sets"], FIGURES),
+            **{
+                name: {"starts": len(runs), "weights": weights_of(load_pretrained(name))}
+                | spread_of_each(runs, FIGURES)
+                for name, runs in ddpms.items()
+                if runs
+            },
+            **{name: row_of_vae(name, vaes[name]) for name in VAES},
+        },
+        "differences": {
+            "mnist-bound-minus-mnist": {"starts": len(both)}
+            | {
+                name: paired_difference(*zip(*((a[name], b[name]) for a, b in both), strict=True))
+                for name in FIGURES
+                if both
+            },
+            "hierarchical-minus-vae": {
+                "seeds": list(SEEDS),
+                "bits_per_dim": paired_difference(
+                    [run["bits_per_dim"] for run in chain], [run["bits_per_dim"] for run in vae]
+                ),
+                **{
+                    kind: {
+                        name: paired_difference(
+                            *(of_seeds(runs, kind, name) for runs in (chain, vae))
+                        )
+                        for name in FIGURES
+                    }
+                    for kind in ("draws", "means")
+                },
+            },
+        },
+        "by_count": {"starts": len(mnist)}
+        | {str(n): with_spread([run["by_count"][str(n)] for run in mnist]) for n in COUNTS},
+        "nearest": {"starts": len(mnist)}
+        | {
+            name: [
+                with_spread([run["nearest"][name][place] for run in mnist])
+                for place in range(len(PERCENT))
+            ]
+            for name in ("samples", "unseen")
+        },
     }
 
 
-@torch.no_grad()
-def draw(vae: VAE, n: int, generator: torch.Generator) -> Tensor:
-    """Draws of p(x) on the 256 levels: the pixels too, where `VAE.sample` takes their mean."""
-    z = torch.randn(n, vae.latents[-1], generator=generator)
-    for layer in reversed(vae.decoder):
-        mean, log_variance = layer(z)
-        z = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
-    return from_bytes(to_bytes(z)).view(n, *vae.shape)
+def row_of_vae(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread over seeds; what a seed scores is the mean over its starts.
+
+    `first_seed` has the spread over these for one of the seeds.
+    """
+    error = statistics.mean(run["standard_error"] for run in runs)
+    return {
+        "seeds": list(SEEDS),
+        "latents": list(VAES[name]),
+        "weights": weights_of(VAE(VAES[name])),
+        "bits_per_dim": with_spread([run["bits_per_dim"] for run in runs])
+        | {"standard_error_over_images": round(error, 5)},
+        "layers": [
+            with_spread(list(bits)) for bits in zip(*(run["layers"] for run in runs), strict=True)
+        ],
+        **{
+            kind: {figure: with_spread(of_seeds(runs, kind, figure)) for figure in FIGURES}
+            | {"first_seed": spread_of_each(runs[0][kind], FIGURES)}
+            for kind in ("draws", "means")
+        },
+    }
+
+
+def of_seeds(runs: list[dict[str, Any]], kind: str, figure: str) -> list[float]:
+    """Of each seed the mean of a figure over the starts."""
+    return [statistics.mean(start[figure] for start in run[kind]) for run in runs]
+
+
+def weights_of(model: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in model.parameters())
 
 
 if __name__ == "__main__":

@@ -53,11 +53,29 @@ def test_every_figure_has_a_description(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_is_vectors_for_both_themes(path):
+    for cell in figure_cells(path):
+        for output in cell.outputs:
+            kinds = {kind for kind in output.get("data", {}) if kind.startswith("image/")}
+            assert kinds <= {"image/svg+xml"}, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_figure_has_a_number_and_a_caption(path):
     for cell in figure_cells(path):
         figure = cell.metadata.get("mystnb", {}).get("figure", {})
         assert len(figure.get("caption", "")) > 60, cell.source
         assert re.fullmatch("fig-[a-z0-9-]+", figure.get("name", "")), cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_figure_is_told_by_a_colour_that_the_dark_theme_turns(path):
+    """What is black on the light page is white on the dark one."""
+    turned = re.compile(r"\b(black|white)(\)| (line|curve|bell|hump|bar|dot|point))")
+    for cell in figure_cells(path):
+        said = cell.metadata["mystnb"]
+        for words in (said["figure"]["caption"], said["image"]["alt"]):
+            assert not turned.search(words), words
 
 
 def test_no_two_figures_have_the_same_name():

@@ -101,10 +101,9 @@ def draw(translator: Any, node: ChapterMap) -> None:
         needs = f"; first read chapter {' and '.join(first)}" if first else ""
         link = builder.get_relative_uri(translator.docnames[-1], file)
         parts.append(
-            f'<a href="{link}" class="part-{place["part"]}" aria-label="Chapter {place["number"]}, '
-            f'{title}, {place["minutes"]} minutes{needs}">'
+            f'<a href="{link}" class="part-{place["part"]}" aria-label="{title} {below}{needs}">'
             f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
-            f'<text x="{x + WIDTH // 2}" y="{y + 25}">{title}</text>'
+            f'<text x="{x + WIDTH // 2}" y="{y + 25}">{title}</text> '
             f'<text class="minutes" x="{x + WIDTH // 2}" y="{y + 46}">{below}</text></a>'
         )
     translator.body.append("".join(parts) + "</svg>")

@@ -14,6 +14,8 @@ async () => {
     broken_links: [...document.querySelectorAll('a[href^="#"]')]
       .map((link) => decodeURIComponent(link.hash.slice(1)))
       .filter((id) => id && !document.getElementById(id)),
-    links: [...document.querySelectorAll("a[href]")].map(({href}) => href),
+    links: [...document.querySelectorAll("a[href]")].map(
+      (link) => new URL(link.getAttribute("href"), document.baseURI).href,
+    ),
   };
 }
