@@ -1,7 +1,7 @@
 """The index: the field's terms, each with the section of the chapter that explains it.
 
 The search puts these sections first. A term that its chapter does not name has no entry; the checks
-in a browser miss it then. Other words are those that readers type, and their section may use others.
+in a browser miss it then. What readers type may stand nowhere in the section that answers it.
 """
 
 import re

@@ -178,6 +178,7 @@ def test_a_page_stays_where_it_is_while_it_loads(new_context, server, name):
 def test_all_of_a_solutions_title_opens_it(open_page):
     page = open_page("06-elbo.html", PHONE)
     solution = page.locator(".solution").first
+    solution.scroll_into_view_if_needed()
     place = solution.get_by_role("link").first.bounding_box()
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + 8)
     expect(solution.locator("section").first).to_be_visible()
