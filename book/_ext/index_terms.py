@@ -1,7 +1,7 @@
 """The index: the field's terms, each with the section of the chapter that explains it.
 
 The search puts these sections first. A term that its chapter does not name has no entry; the checks
-in a browser miss it then.
+in a browser miss it then. What readers type may stand nowhere in the section that answers it.
 """
 
 import re
@@ -53,6 +53,28 @@ TERMS = {
     ],
 }
 
+SOUGHT = {
+    "intro": {
+        "The map": ["prerequisites", "reading time"],
+        "Run it": ["Colab", "install", "JupyterLab", "PDF", "print"],
+        "Licence and citation": ["citation", "cite", "licence", "license"],
+    },
+    "04-forward-process": {"All steps at once": ["x_t"]},
+    "07-kl-terms": {"The posterior": ["posterior variance"]},
+    "11-fast-sampling": {
+        "A family of steps back": ["DDIM derivation"],
+        "Quality against evaluations, on digits": ["how many steps", "number of steps"],
+    },
+    "15-common-mistakes": {
+        "Find your symptom": ["blurred", "blurry", "debugging", "grain", "grainy", "gray", "grey"]
+    },
+    "assignments/INSTRUCTORS": {
+        "From clone to graded class": ["grade", "grading", "nbgrader"],
+        "A course of two weeks": ["course plan", "syllabus"],
+    },
+    "notation": {"Symbols": ["alpha bar", "alpha_bar", "beta tilde", "notation", "symbol"]},
+}
+
 
 def pattern(term: str) -> re.Pattern[str]:
     """The term as the text may print it: with other dashes and signs, a large first letter."""
@@ -87,6 +109,10 @@ class IndexTerms(SphinxTransform):
             if section:
                 entry = ("single", term, section["ids"][0], "main", None)
                 section.insert(1, addnodes.index(entries=[entry]))
+        titles = {one[0].astext(): one for one in sections}
+        for title, words in SOUGHT.get(self.env.docname, {}).items():
+            entries = [("single", word, titles[title]["ids"][0], "main", None) for word in words]
+            titles[title].insert(1, addnodes.index(entries=entries))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -40,7 +40,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
 // What the search shows of a page is its text, without lists of contents and code, and each formula
 // once.
-const NO_TEXT = ".bd-sidebar-secondary, #jb-print-docs-body, pre, .katex-html, annotation";
+const NO_TEXT = ".bd-header-article, .bd-sidebar-secondary, #jb-print-docs-body, pre, .katex-html, annotation";
 
 if (typeof Search !== "undefined") {
   const plain = Search.htmlToText;
@@ -49,7 +49,28 @@ if (typeof Search !== "undefined") {
     page.querySelectorAll(NO_TEXT).forEach((part) => part.remove());
     return plain(page.documentElement.outerHTML, anchor);
   };
+
+  // Sphinx finds an entry of the index by its own words only. Here a question that has all of them,
+  // and others, finds it too; what is found stands first, and the best is the last of the list.
+  const search = Search._performSearch;
+  Search._performSearch = (query, ...terms) => {
+    const {indexentries, docnames, titles, filenames} = Search._index;
+    const asked = query.toLowerCase().split(/[\s?!,.\\{}$]+/);
+    const named = Object.entries(indexentries)
+      .filter(([entry]) => entry.split(" ").every((word) => asked.includes(word)))
+      .sort(([one], [other]) => one.length - other.length)
+      .flatMap(([, places]) => places)
+      .map(([file, id]) => [docnames[file], titles[file], `#${id}`, null, 100, filenames[file]]);
+    const place = ([page, , anchor]) => page + anchor;
+    const last = new Map(named.map((result) => [place(result), result]));
+    return [...search(query, ...terms).filter((one) => !last.has(place(one))), ...last.values()];
+  };
 }
+
+// Who has chosen a section wants to see it: the contents, which cover most of a phone, close.
+addEventListener("click", ({target}) => {
+  target.closest("dialog a[href^='#']")?.closest("dialog").close();
+});
 
 // What an equation says, beside its number: for a pointer that rests on the number, a key that
 // reaches it, and the first tap of a finger; the second tap follows the link.

@@ -58,7 +58,7 @@ def test_a_link_in_the_contents_leads_to_its_section(open_page, width):
     button.click()
     dialog.get_by_role("link", name="How they are graded").click()
     page.wait_for_url("**#how-they-are-graded")
-    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
     expect(page.locator("#how-they-are-graded h2")).to_be_in_viewport()
 
 
@@ -173,3 +173,12 @@ def test_a_page_stays_where_it_is_while_it_loads(new_context, server, name):
     page.evaluate("document.fonts.ready")
     page.wait_for_timeout(500)
     assert page.evaluate("window.shift ?? 0") < 0.1  # what passes for good
+
+
+def test_all_of_a_solutions_title_opens_it(open_page):
+    page = open_page("06-elbo.html", PHONE)
+    solution = page.locator(".solution").first
+    solution.scroll_into_view_if_needed()
+    place = solution.get_by_role("link").first.bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + 8)
+    expect(solution.locator("section").first).to_be_visible()

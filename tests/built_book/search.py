@@ -1,6 +1,7 @@
 """The search and the index know the terms of the field."""
 
 import re
+from urllib.parse import quote_plus
 
 import pytest
 from browsing import WIDE
@@ -38,6 +39,27 @@ def test_the_search_puts_first_the_page_that_explains_a_term(open_page, term):
     said = first.locator("p.context").inner_text()
     assert "import" not in said
     assert "\\" not in said
+
+
+QUESTIONS = {
+    "formula for x_t from x_0": "04-forward-process.html#all-steps-at-once",
+    "why are my samples grey?": "15-common-mistakes.html#find-your-symptom",
+    "blurry digits": "15-common-mistakes.html#find-your-symptom",
+    "DDIM how many steps": "11-fast-sampling.html#quality-against-evaluations-on-digits",
+    "tilde beta": "notation.html#symbols",
+    "\\bar alpha": "notation.html#symbols",
+    "licence": "intro.html#licence-and-citation",
+    "print as PDF": "intro.html#run-it",
+    "grading": "assignments/INSTRUCTORS.html#from-clone-to-graded-class",
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_search_answers_what_readers_ask(open_page, question):
+    page = open_page(f"search.html?q={quote_plus(question)}", WIDE)
+    first = page.locator("#search-results li").first.get_by_role("link").first
+    address = re.sub(r"\?[^#]*", "", first.get_attribute("href"))
+    assert re.sub(r"(#.*)\1", r"\1", address) == QUESTIONS[question]
 
 
 def test_the_index_leads_to_the_terms(open_page):

@@ -47,7 +47,7 @@ def test_there_are_five_and_the_book_has_them_all():
     for name in NAMES:
         assert f"file: assignments/student/{name}\n" in toc
         assert f"<student/{name}.ipynb>" in index
-    assert "INSTRUCTORS" not in toc
+    assert "file: assignments/INSTRUCTORS\n" in toc
     assert "assignments/source" not in toc
     assert "assignments/solutions" not in toc
 
