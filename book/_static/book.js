@@ -45,9 +45,10 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 
-// What the search shows of a page is its text, without lists of contents and code, and each formula
-// once.
-const NO_TEXT = ".bd-sidebar-secondary, #jb-print-docs-body, pre, .katex-html, annotation";
+// What the search shows of a page is its text, without lists of contents and code, without displayed
+// formulas, which are not read in one line, and with each other formula once.
+const NO_TEXT =
+  ".bd-sidebar-secondary, #jb-print-docs-body, pre, div.math, .checked, .katex-html, annotation";
 
 if (typeof Search !== "undefined") {
   const plain = Search.htmlToText;
