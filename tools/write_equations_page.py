@@ -131,8 +131,10 @@ def _summary(findings: list[dict]) -> str:
                 f"{finding['standard_error']:.4f} from {finding['draws']:,} draws; expected "
                 f"{finding['expected']:.4f}."
             )
-        if finding["kind"] == "inequality":
-            said.append(f"The larger side exceeds the smaller by {finding['margin']:.3g}.")
+    margins = [f"{f['margin']:.3g}" for f in findings if f["kind"] == "inequality"]
+    if margins:
+        listed = " and ".join(filter(None, [", ".join(margins[:-1]), margins[-1]]))
+        said.append(f"The larger side exceeds the smaller by {listed}.")
     return " ".join(said)
 
 

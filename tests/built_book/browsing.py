@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BOOK = Path(os.environ.get("BOOK_HTML", HERE.parent.parent / "_build" / "html"))
 SMALL_PHONE, PHONE, TABLET, WIDE, HEIGHT = 320, 390, 820, 1440, 844
-SHEET = 717  # the width of A4 less the margins that Chromium prints with, in its own pixels
+SHEET = 680  # the width of A4 less the margins that print.css sets, in pixels
 TEXTS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 TEXTS |= {".svg": "image/svg+xml"}
 # Every page but the one that only leads to the first.

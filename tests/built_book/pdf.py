@@ -13,7 +13,7 @@ sys.path.insert(0, str(BOOK.parent.parent / "tools"))
 import make_pdf
 
 PART, PAGES = "Part I · A few pages", ["10-sampling", "notation"]
-NOT_PRINTED = {"search.html", "prf-prf.html"}
+NOT_PRINTED = {"search.html"}
 
 
 @pytest.fixture(scope="module")
