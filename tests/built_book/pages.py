@@ -142,3 +142,13 @@ def test_the_bibliography_names_an_entry_as_the_text_does(open_page, visits):
                 assert labels[target] == f"[{said}]", name
                 cited += 1
     assert cited > 30
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("overview", "1: Training"), ("09-training", "1: Training"), ("10-sampling", "2: Sampling")],
+)
+def test_an_algorithm_has_the_number_that_the_paper_gives_it(open_page, name, title):
+    page = open_page(f"{name}.html", PHONE)
+    shown = page.locator("div.algorithm .admonition-title").first
+    expect(shown).to_have_text(f"Algorithm {title} [Ho et al., 2020]")
