@@ -9,6 +9,12 @@ for (const link of document.querySelectorAll('main a[href^="#"]:not(.genindextab
   if (!document.getElementById(link.getAttribute("href").slice(1))) link.removeAttribute("href");
 }
 
+// What leads to a section leads to its heading, which may have gone to the next sheet alone.
+for (const heading of document.querySelectorAll("main section[id] > :is(h1, h2, h3, h4)")) {
+  heading.id = heading.parentElement.id;
+  heading.parentElement.removeAttribute("id");
+}
+
 // A slider shows all that it can show at once.
 for (const slider of document.querySelectorAll(".step-slider")) {
   const [picture, input, label] = slider.children;

@@ -135,11 +135,11 @@ def print_twice(browser: Browser, html: Path, pdf: Path) -> None:
     page = browser.new_page(viewport={"width": TEXT_WIDTH, "height": 1000})
     page.set_default_timeout(0)  # a busy machine takes minutes
     page.emulate_media(media="print")
-    page.goto(html.as_uri())
-    if cut := page.evaluate("cut()"):
-        raise SystemExit(f"too wide for the sheet, in or near: {cut}")
     sheets: dict[str, int] = {}
     for _ in range(2):
+        page.goto(html.as_uri())  # anew: Chromium breaks a page that was printed before elsewhere
+        if cut := page.evaluate("cut()"):
+            raise SystemExit(f"too wide for the sheet, in or near: {cut}")
         page.evaluate("number", sheets)
         page.pdf(path=pdf, prefer_css_page_size=True, print_background=True)
         printed = sheets

@@ -68,7 +68,7 @@ def open_page(new_context, server):
     def open_page(name, width, **options):
         page = new_context(width, **options).new_page()
         page.set_default_timeout(10_000)
-        page.goto(server.address + name)
+        page.goto(server.address + name, timeout=60_000)  # a long page on a busy machine
         return page
 
     return open_page
