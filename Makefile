@@ -25,8 +25,9 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[book,dev,teaching]"
 	@touch $(READY)
 
+# All of it: of pages that did not change, Sphinx would forget what the search knows of them.
 book: $(READY)  ## Build the book as HTML and print where it is.
-	$(BIN)/jupyter-book build book --config _config.yml --quiet $(BOOKFLAGS)
+	$(BIN)/jupyter-book build book --config _config.yml --all --quiet $(BOOKFLAGS)
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 pdf: book  ## Print the whole book as one PDF, with Chromium or Chrome, and print where it is.
