@@ -87,7 +87,7 @@ const preview = document.createElement("div");
 preview.className = "equation-preview";
 preview.role = "tooltip";
 preview.id = "equation-preview";
-let named, leaving;
+let named, leaving, tapped;
 
 function showEquation(link, formula) {
   clearTimeout(leaving);
@@ -117,7 +117,9 @@ preview.addEventListener("pointerleave", hideSoon);
 addEventListener("scroll", hideEquation, {passive: true});
 addEventListener("keydown", ({key}) => key === "Escape" && hideEquation());
 addEventListener("pointerdown", ({target}) => {
-  if (named && !named.contains(target) && !preview.contains(target)) hideEquation();
+  if (preview.contains(target)) return;
+  if (!named?.contains(target)) hideEquation();
+  if (!tapped?.contains(target)) tapped = undefined;
 });
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -132,12 +134,13 @@ document.addEventListener("DOMContentLoaded", () => {
       link.addEventListener("focus", () => showEquation(link, formula));
       link.addEventListener("blur", hideSoon);
       link.addEventListener("pointerdown", ({pointerType}) => {
-        first = pointerType === "touch" && named !== link;
+        first = pointerType === "touch" && tapped !== link;
       });
       link.addEventListener("click", (event) => {
         if (!first) return;
         event.preventDefault();
         first = false;
+        tapped = link; // and stays so when the page scrolls a little between two taps
         showEquation(link, formula);
       });
     }

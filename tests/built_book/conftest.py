@@ -9,11 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 from browsing import BOOK, HEIGHT, NAMES, PHONE, SMALL_PHONE, TABLET, WIDE, Handler, script
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
 FLAGS = ["--disable-gpu", "--disable-quic", "--disable-sync"]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# A busy machine takes its time; what is wrong stays wrong.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 # What a formula looks like is hidden from those who hear it, and slow to go through.
 WITHOUT_LOOKS = "document.querySelectorAll('.katex-html').forEach((formula) => formula.remove())"
 
@@ -67,8 +70,8 @@ def open_page(new_context, server):
 
     def open_page(name, width, **options):
         page = new_context(width, **options).new_page()
-        page.set_default_timeout(10_000)
-        page.goto(server.address + name, timeout=60_000)  # a long page on a busy machine
+        page.set_default_timeout(PATIENCE)
+        page.goto(server.address + name)
         return page
 
     return open_page
