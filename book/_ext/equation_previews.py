@@ -8,7 +8,6 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
 from sphinxcontrib import katex
 
 NUMBER = re.compile(r'<a class="reference internal" href="[^"]*#equation-(eq-[\w-]+)">')
@@ -22,11 +21,6 @@ def note(app: Sphinx, doctree: nodes.document) -> None:
         for formula in doctree.findall(nodes.math_block)
         if formula.get("label")
     }
-
-
-def forget(_: Sphinx, env: BuildEnvironment, page: str) -> None:
-    """A page that is read anew brings its equations again."""
-    getattr(env, "equations_of", {}).pop(page, None)
 
 
 def carry(
@@ -51,6 +45,5 @@ def carry(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("doctree-read", note)
-    app.connect("env-purge-doc", forget)
     app.connect("html-page-context", carry)
     return {"parallel_read_safe": False, "parallel_write_safe": False}
