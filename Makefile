@@ -33,11 +33,13 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 pdf: book  ## Print the whole book as one PDF, with Chromium or Chrome, and print where it is.
 	$(BIN)/python tools/make_pdf.py
 
+# The notebooks side by side, each on one thread: two at a time are done before one after the other.
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python tools/perturb_equations.py
 	$(BIN)/python tools/grade_variants.py
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope \
+		--nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
 
 test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
 	$(BIN)/python -m pytest tests/coursework/whole_course.py

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -184,6 +185,13 @@ def test_nothing_branches_on_a_word_or_on_the_kind_of_a_model(name):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
             asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
             assert not asked & kinds, f"{name}, line {node.lineno}"
+
+
+def test_importing_the_package_imports_nothing_that_few_of_its_users_need():
+    rare = ("matplotlib", "torch._dynamo", "torchmetrics", "torchvision", "tyro")
+    code = f"import sys, ddpm_tutorial; print([name for name in {rare} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_conda_and_pip_get_the_same_dependencies():
