@@ -42,7 +42,7 @@ test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wr
 		--nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
 
 test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
-	$(BIN)/python -m pytest tests/coursework/whole_course.py
+	$(BIN)/python -m pytest --numprocesses auto tests/coursework/whole_course.py
 
 test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
 	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,navigation.py pages.py paper.py pdf.py search.py)

@@ -27,6 +27,7 @@ from command_line import (
 )
 from PIL import Image
 
+import ddpm_tutorial
 from ddpm_tutorial import (
     TutorialError,
     cli,
@@ -789,6 +790,12 @@ def test_a_learning_rate_far_too_high_is_named(tmp_path, capsys):
     message = refused(capsys, "train", "--out", tmp_path / "run", *steep, *TINY)
     assert "step 2: the loss is" in message
     assert "Lower the learning rate" in message
+
+
+def test_the_command_line_says_its_version(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ddpm-tutorial", "--version"])
+    cli.main()
+    assert capsys.readouterr().out.strip() == f"ddpm-tutorial {ddpm_tutorial.__version__}"
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])

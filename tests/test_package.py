@@ -194,6 +194,10 @@ def test_importing_the_package_imports_nothing_that_few_of_its_users_need():
     assert done.stdout.strip() == "[]"
 
 
+def test_type_checkers_of_users_see_the_types():
+    assert (PACKAGE / "py.typed").exists()  # the sign that PEP 561 asks for
+
+
 def test_conda_and_pip_get_the_same_dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
