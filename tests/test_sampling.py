@@ -213,12 +213,12 @@ def test_dpm_solver_equals_diffusers(schedule: str, view: str, clip: bool, steps
 
 
 def textbook_heun(
-    denoiser: Denoiser, x_T: Tensor, pairs: list[tuple[int, int]], coordinate: str
+    denoiser: Denoiser, x_T: Tensor, pairs: list[tuple[int, int]], along: str
 ) -> list[Tensor]:
     """Algorithm 1 of Karras et al. (2022) without churn, in the path's own variables."""
     schedule = denoiser.schedule
     signal, noise = schedule.alpha_bar.sqrt(), (1 - schedule.alpha_bar).sqrt()
-    scale = signal if coordinate == "sigma" else signal + noise
+    scale = signal if along == "edm" else signal + noise
     level = noise / scale
 
     def slope(point: Tensor, t: int) -> Tensor:
@@ -235,24 +235,26 @@ def textbook_heun(
 
 
 @for_every_model
-@pytest.mark.parametrize("coordinate", ["u", "sigma"])
+@pytest.mark.parametrize("along", ["straight", "edm"])
 @pytest.mark.parametrize(("steps", "spacing"), [(T, "trailing"), (6, "karras"), (1, "trailing")])
 def test_heun_equals_the_textbook(
-    schedule: str, view: str, clip: bool, coordinate: str, steps: int, spacing: str
+    schedule: str, view: str, clip: bool, along: str, steps: int, spacing: str
 ) -> None:
     denoiser = wave(schedule, view).denoiser(clip=clip)
     pairs = timestep_pairs(denoiser.schedule, steps, spacing)
-    ours = trajectory(denoiser, sampler=Heun(coordinate), steps=pairs)[1]
-    theirs = torch.stack(textbook_heun(denoiser, ours[0], pairs, coordinate))
-    # Points of the path in sigma are up to 1000 times as large as x_t: as many digits are lost.
+    ours = trajectory(denoiser, sampler=Heun(along), steps=pairs)[1]
+    theirs = torch.stack(textbook_heun(denoiser, ours[0], pairs, along))
+    # Points of the path of EDM are up to 1000 times as large as x_t: as many digits are lost.
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 @for_every_model
 @pytest.mark.parametrize("steps", [T, 6, 1])
-def test_heun_in_sigma_equals_diffusers(schedule: str, view: str, clip: bool, steps: int) -> None:
+def test_heun_on_the_path_of_edm_equals_diffusers(
+    schedule: str, view: str, clip: bool, steps: int
+) -> None:
     denoiser = wave(schedule, view).denoiser(clip=clip)
-    times, ours, _ = trajectory(denoiser, sampler=Heun("sigma"), steps=steps)
+    times, ours, _ = trajectory(denoiser, sampler=Heun("edm"), steps=steps)
     theirs = diffusers.HeunDiscreteScheduler(
         T, trained_betas=denoiser.schedule.beta[1:].tolist(), timestep_spacing="trailing"
     )
@@ -286,8 +288,8 @@ def test_euler_on_the_flow_of_flow_matching_is_ddim(steps: int) -> None:
     torch.testing.assert_close(z, ours[-1], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("coordinate", ["u", "sigma"])
-def test_heun_is_of_second_order(coordinate: str) -> None:
+@pytest.mark.parametrize("along", ["straight", "edm"])
+def test_heun_is_of_second_order(along: str) -> None:
     """Gaussian data: the exact curve keeps the number of standard deviations."""
     schedule = NoiseSchedule.log_snr(1000, 6.0, -6.0)
     mixture = GaussianMixture(schedule, [1.0], [0.3], [0.25])
@@ -297,7 +299,7 @@ def test_heun_is_of_second_order(coordinate: str) -> None:
     errors = []
     for stride in (37, 27, 9):  # whole strides over t = 1..1000, so that h is even
         times = [*range(1000, 0, -stride)]
-        path = walk(mixture, x_T, [*itertools.pairwise(times), (times[-1], 0)], Heun(coordinate))
+        path = walk(mixture, x_T, [*itertools.pairwise(times), (times[-1], 0)], Heun(along))
         *_, (t, x_t, _), _ = path
         exact = centre[t] + spread[t] * (x_T - centre[1000]) / spread[1000]
         errors.append(float((x_t - exact).abs().max()) / (37 / stride) ** -2)
@@ -739,10 +741,10 @@ def test_a_value_out_of_range_is_refused_with_a_remedy(settings: dict, message: 
         (lambda: DDIM(1.5), "eta = 1.5: it must lie in [0, 1]"),
         (lambda: DDIM(-0.1), "eta = -0.1: it must lie in [0, 1]"),
         (lambda: DDIM(float("nan")), "eta = nan: it must lie in [0, 1]"),
-        (lambda: Heun("t"), 'coordinate = "t": choose one of u, sigma'),
+        (lambda: Heun("t"), 'path = "t": choose one of straight, edm'),
         (lambda: Ancestral("medium"), 'variance = "medium": choose one of small, large, learned'),
     ],
-    ids=["above", "below", "nan", "coordinate", "medium"],
+    ids=["above", "below", "nan", "path", "medium"],
 )
 def test_a_sampler_refuses_an_option_out_of_range(make: Callable, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):

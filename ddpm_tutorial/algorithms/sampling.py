@@ -158,10 +158,10 @@ class DPMSolver:
         return sigma_s / sigma_t * x_t - signal_s * match(torch.expm1(-h), x_t) * target
 
 
-# What x_t is divided by to be a point of a path from data to noise; its noise level likewise.
-_COORDINATES: dict[str, Callable[[Tensor], Tensor]] = {
-    "u": lambda alpha_bar: alpha_bar.sqrt() + (1 - alpha_bar).sqrt(),
-    "sigma": torch.sqrt,
+# What x_t is divided by to be a point of a path from data to noise, from alpha_bar_t.
+_PATHS: dict[str, Callable[[Tensor], Tensor]] = {
+    "straight": lambda alpha_bar: alpha_bar.sqrt() + (1 - alpha_bar).sqrt(),
+    "edm": torch.sqrt,
 }
 
 
@@ -169,18 +169,18 @@ _COORDINATES: dict[str, Callable[[Tensor], Tensor]] = {
 class Heun:
     """Heun's method: a step of DDIM, a second look where it ends, and the mean of the two slopes.
 
-    The slope is taken along a path from data to noise, by the `coordinate` that tells the noise
-    level there: "u" of the straight path (1 - u) x0 + u eps, or "sigma" of x0 + sigma eps. Of
-    DDIM both make the same step, of Heun they do not: u ends at 1 where there is nothing but noise,
-    and sigma at infinity. A step takes two evaluations, and the last, to s = 0, one. Source: Karras
-    et al. (2022), Algorithm 1, which has sigma, without its fresh noise.
+    The slope is that of a `path` from data to noise, by its noise level: "straight" is
+    (1 - level) x0 + level eps, of flow matching, and "edm" is x0 + level eps. DDIM makes the same
+    step along both. Heun does not: where nothing but noise is left, the first level is 1, and the
+    second infinite. A step takes two evaluations, and the last, to s = 0, one. Source: Karras et
+    al. (2022), Algorithm 1, which walks the second path, without its fresh noise.
     """
 
-    coordinate: str = "u"
+    path: str = "straight"
     name = "heun"
 
     def __post_init__(self) -> None:
-        check_choice("coordinate", self.coordinate, _COORDINATES)
+        check_choice("path", self.path, _PATHS)
 
     def step(
         self, denoiser: Denoiser, here: Here, s: Tensor, noise: Callable[[], Tensor]
@@ -188,7 +188,7 @@ class Heun:
         """The step of DDIM, and half of what the slope changes by on the way."""
         x_t, t, (x0_hat, eps_hat, *_), _ = here
         at_t, at_s = (denoiser.schedule.alpha_bar_at(at) for at in (t, s))
-        scale_t, scale_s = (_COORDINATES[self.coordinate](at) for at in (at_t, at_s))
+        scale_t, scale_s = (_PATHS[self.path](at) for at in (at_t, at_s))
         level_t, level_s = (1 - at_t).sqrt() / scale_t, (1 - at_s).sqrt() / scale_s
         x_s = q_sample(denoiser.schedule, x0_hat, s, eps_hat)
         # Both guesses agree on x_s, so their slopes differ by this change divided by level_s.
