@@ -109,14 +109,14 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "floor": floor_for(SAMPLES),
         "found": {
             str(n): {
-                ", ".join(cell): spread_of_each(runs(n, *cell), ("fid", "confidence"))
+                ":".join(cell): spread_of_each(runs(n, *cell), ("fid", "confidence"))
                 for cell in row
             }
             for n, row in ROWS.items()
         },
         "differences": {
             str(n): {
-                f"{', '.join(one)} minus {', '.join(other)}": less(n, one, other)
+                f"{':'.join(one)}-minus-{':'.join(other)}": less(n, one, other)
                 for one, other in itertools.combinations(row, 2)
             }
             for n, row in ROWS.items()
