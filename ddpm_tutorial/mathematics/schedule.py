@@ -231,7 +231,7 @@ def timestep_pairs(
     2022, equation 5); they need the schedule. None ever skips T or 0. Raises ValueError otherwise.
     """
     schedule = over if isinstance(over, NoiseSchedule) else None
-    T = over if schedule is None else schedule.T
+    T = over.T if isinstance(over, NoiseSchedule) else over
     _check_number_of_steps(T)
     steps = T if steps is None else steps
     if not 1 <= steps <= T:
