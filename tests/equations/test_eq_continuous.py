@@ -197,7 +197,7 @@ def test_euler_along_the_velocity_is_ddim(claim):
         claim.equal(claim.printed(**TABLES, side=0, s=s, x_s=x_s), printed)
 
 
-@pytest.mark.equation("eq-heun-step", latex="720c229a", code=[Heun.step])
+@pytest.mark.equation("eq-heun-step", latex="7b75980c", code=[Heun.step])
 def test_a_step_of_heun(claim):
     for t, s in STEPS:
         x0_hat, eps_hat, *_ = Guess()(START, filled_like(START, t))
