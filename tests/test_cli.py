@@ -113,7 +113,7 @@ def test_saves_and_draws_as_often_as_asked(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "heun"])
 def test_sample_writes_an_array_that_the_seed_decides(trained, tmp_path, sampler):
     base = ["sample", "--checkpoint", trained / "model.safetensors", "--sampler", sampler]
     base += ["--n", 6, "--steps", 5]
@@ -240,7 +240,7 @@ def test_a_model_of_levels_is_trained_drawn_and_evaluated(tmp_path, capsys):
     words = model.parameterisation.name, model.reverse_variance.name
     assert words == ("levels", "matched")
     base = ["sample", "--checkpoint", out / "model.safetensors", "--n", 2]
-    for sampler in ("ddpm", "ddim", "dpm++"):
+    for sampler in ("ddpm", "ddim", "dpm++", "heun"):
         assert run(*base, "--sampler", sampler, "--out", tmp_path / f"{sampler}.png") == 0
     assert run("evaluate", "--checkpoint", out / "model.safetensors", *QUICK) == 0
     assert "reconstruction" in capsys.readouterr().out
@@ -811,11 +811,11 @@ def test_help_names_every_option(command, capsys):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("train", "--schedule {linear,cosine,sigmoid,log-snr} (default: cosine)"),
-        ("train", "--predicts {eps,x0,v,levels} (default: v)"),
-        ("sample", "--sampler {ddpm,ddim,dpm++} (default: ddim)"),
+        ("train", "--schedule {linear,cosine,sigmoid,log-snr,straight} (default: cosine)"),
+        ("train", "--predicts {eps,x0,v,velocity,levels} (default: v)"),
+        ("sample", "--sampler {ddpm,ddim,dpm++,heun} (default: ddim)"),
         ("sample", "--variance {small,large,learned,matched} (default: None)"),
-        ("evaluate", "--sampler {ddpm,ddim,dpm++} (default: ddim)"),
+        ("evaluate", "--sampler {ddpm,ddim,dpm++,heun} (default: ddim)"),
     ],
 )
 def test_help_shows_the_words_there_are_and_the_usual_one(command, words, capsys):

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ddpm_tutorial"
 # From the bottom up: a module may import what stands before it, a floor what stands below it.
 FLOORS = {
-    "mathematics": ["gaussian", "schedule", "forward", "exact"],
+    "mathematics": ["gaussian", "schedule", "forward", "exact", "continuous"],
     "models": [
         "network",
         "layers",
