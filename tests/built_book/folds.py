@@ -60,7 +60,7 @@ MEANING = "variance of the step back when the data is known"
 def symbol(chapter):
     """A symbol in the text, with the box that says what it means."""
     row = chapter.locator(".symbols [data-symbol]", has_text=MEANING).get_attribute("data-symbol")
-    place = chapter.locator(f'article p .math[data-symbol="{row}"]').first
+    place = chapter.locator(f'article p .math[data-symbol="{row}"] .katex-html').first
     place.scroll_into_view_if_needed()
     return place, chapter.get_by_role("tooltip")
 

@@ -98,7 +98,7 @@ def test_a_page_is_light_enough_for_a_phone(visits):
     assert {name: size for name, size in whole.items() if size > MOST} == {}
 
 
-FACES = {".bd-article p": 400, ".bd-article h2": 600, ".bd-article em": 400, "strong": 600}
+FACES = {".bd-article p": 400, ".bd-article h3": 600, ".bd-article em": 400, "strong": 600}
 
 
 @pytest.mark.parametrize("place", FACES)
@@ -139,7 +139,6 @@ def test_an_equation_of_an_appendix_has_its_letter(open_page):
     page = open_page("gaussian-identities.html", WIDE)
     expect(page.locator("#equation-eq-id-density .eqno")).to_contain_text("(B.1)")
     expect(page.locator("h1 .section-number").last).to_have_text("B. ")
-    expect(page.get_by_role("link", name="(B.1)").first).to_be_attached()
     named = open_page("05-reverse-process.html", WIDE).locator(
         "a[href$='#equation-eq-id-condition']"
     )
