@@ -29,6 +29,7 @@ from ddpm_tutorial import (
     eps_from_x0,
     filled_like,
     p_reverse,
+    posterior_variance,
     q_posterior,
     q_sample,
     q_transition,
@@ -190,6 +191,22 @@ def test_known_entries_follow_the_forward_process_backwards(sampler):
     error = 4 / math.sqrt(n)
     assert ((x_s.mean(0) - signal * y.y[0]).abs() < error * sigma).all()
     assert ((x_s.var(0) / sigma**2 - 1).abs() < math.sqrt(2) * error).all()
+
+
+def test_replacement_leaves_out_the_doubt_about_x0_and_guidance_keeps_it():
+    """Of an exact mixture, whose steps add what x_0, unknown, adds to their variance."""
+    x_t, t = torch.randn(30, 3, generator=seeded(), dtype=torch.float64), torch.arange(1, 31)
+    known = Mask(torch.tensor([True, False, False]))
+    measurement = Measurement(torch.tensor([[0.2]]).double(), known, 0.3)
+    s = t // 2 + (t > 1)
+    x_t, t, s = x_t[2:], t[2:], s[2:]
+    _, plain = p_reverse(Replacement(NORMAL, measurement), x_t, t, s)
+    expected = posterior_variance(PLANE, t, s)[:, None]
+    torch.testing.assert_close(plain.exp(), expected, rtol=1e-9, atol=0)
+    for wrap in (PosteriorGuidance, MatchedGuidance, lambda inside, _: Clipped(inside)):
+        _, kept = p_reverse(wrap(NORMAL, measurement), x_t, t, s)
+        torch.testing.assert_close(kept, p_reverse(NORMAL, x_t, t, s)[1], rtol=1e-9, atol=0)
+        assert (kept.exp() > 1.001 * expected).all()
 
 
 # Guidance

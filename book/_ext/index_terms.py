@@ -51,6 +51,19 @@ TERMS = {
         "learned variance",
         "Min-SNR",
     ],
+    "17-inverse-problems": [
+        "classifier guidance",
+        "conjugate gradients",
+        "deblurring",
+        "diffusion posterior sampling",
+        "effective sample size",
+        "inpainting",
+        "inverse problem",
+        "RePaint",
+        "sequential Monte Carlo",
+        "super-resolution",
+        "twisted diffusion sampler",
+    ],
 }
 
 SOUGHT = {

@@ -243,8 +243,8 @@ class Resampled:
 
     Up by q(x_t | x_s), which is how the entries that are not known learn of those that are: a
     sampler again, of any kind. The last step, to s = 0, is taken once. p steps take
-    times * (p - 1) + 1 network evaluations. Raises ValueError for fewer than 1 time. Source:
-    Lugmayr et al. (2022), algorithm 1, with jumps of one step.
+    times * (p - 1) + 1 network evaluations, if the sampler takes one for each. Raises ValueError
+    for fewer than 1 time. Source: Lugmayr et al. (2022), algorithm 1, with jumps of one step.
     """
 
     sampler: Sampler
