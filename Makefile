@@ -33,17 +33,19 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 pdf: book  ## Print the whole book as one PDF, with Chromium or Chrome, and print where it is.
 	$(BIN)/python tools/make_pdf.py
 
+# The notebooks side by side, each on one thread: two at a time are done before one after the other.
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python tools/perturb_equations.py
 	$(BIN)/python tools/grade_variants.py
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope \
+		--nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
 
 test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
-	$(BIN)/python -m pytest tests/coursework/whole_course.py
+	$(BIN)/python -m pytest --numprocesses auto tests/coursework/whole_course.py
 
 test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
-	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,navigation.py pages.py paper.py pdf.py search.py)
+	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,folds.py navigation.py pages.py paper.py pdf.py search.py)
 
 assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
 	$(BIN)/python tools/make_assignments.py

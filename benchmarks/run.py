@@ -9,6 +9,7 @@ It also leaves benchmarks/after-60-seconds.png, what this package has learned by
 """
 
 import argparse
+import functools
 import json
 import shlex
 import statistics
@@ -149,9 +150,9 @@ def measure_overhead(train_images, unseen, accelerator, keep) -> None:
 
     few = 10  # short runs, often in turn: the speed of a machine drifts
 
-    def bare_calls() -> None:
+    def bare_calls(count: int) -> None:
         with torch.no_grad(), accelerator.autocast():
-            for _ in range(few):
+            for _ in range(count):
                 network(many, at)
 
     def sampler(name: str) -> Callable[[], object]:
@@ -160,6 +161,13 @@ def measure_overhead(train_images, unseen, accelerator, keep) -> None:
                 sample(model, DRAW, name, few)
 
         return run
+
+    def evaluations(run: Callable[[], object]) -> int:
+        seen: list[object] = []
+        handle = model.network.register_forward_hook(lambda *_: seen.append(1))
+        run()
+        handle.remove()
+        return len(seen)
 
     _seconds(bare_step, 10), _seconds(lambda: next(ours), 10)
     pairs = [
@@ -171,12 +179,14 @@ def measure_overhead(train_images, unseen, accelerator, keep) -> None:
     model.eval()
     of_samplers = {}
     for name in SAMPLERS:
+        count = evaluations(sampler(name))
+        calls_of_run = functools.partial(bare_calls, count)
         runs = [
-            (_seconds(sampler(name), 1), _seconds(bare_calls, 1))
+            (_seconds(sampler(name), 1), _seconds(calls_of_run, 1))
             for _ in tqdm(range(2 * ROUNDS), unit="round", desc=f"overhead of {name}")
         ]
         of_samplers[name] = statistics.median(full / seconds for full, seconds in runs) - 1
-        calls = statistics.median(seconds for _, seconds in runs) / few
+        calls = statistics.median(seconds for _, seconds in runs) / count
 
     model.train()
     with FlopCounterMode(display=False) as counter:

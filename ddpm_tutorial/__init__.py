@@ -9,3 +9,5 @@ from ddpm_tutorial.errors import *
 from ddpm_tutorial.io import *
 from ddpm_tutorial.mathematics import *
 from ddpm_tutorial.models import *
+
+__version__ = "0.1.0"

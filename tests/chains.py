@@ -18,6 +18,7 @@ from ddpm_tutorial import (
     Denoiser,
     DPMSolver,
     Here,
+    Heun,
     Sampler,
     annealed_langevin,
     filled_like,
@@ -49,6 +50,7 @@ CHAINS: dict[str, Callable[[DDPM, Tensor, torch.Generator | None], Iterator]] = 
     "ddpm": partial(corrected, Ancestral("small")),
     "ddim": partial(corrected, DDIM()),
     "dpm++": partial(corrected, DPMSolver()),
+    "heun": partial(corrected, Heun()),
 }
 
 

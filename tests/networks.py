@@ -13,7 +13,7 @@ from ddpm_tutorial import NoiseSchedule
 T = 20
 SCHEDULE = NoiseSchedule.cosine(T)
 SHAPE = (1, 3, 4)
-VIEWS = ("eps", "x0", "v")
+VIEWS = ("eps", "x0", "v", "velocity")
 # For networks that weigh levels.
 LEVELS = np.arange(256) / 127.5 - 1
 LEVEL_SCHEDULE = NoiseSchedule.log_snr(T)

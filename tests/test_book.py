@@ -99,6 +99,19 @@ def test_exercises_stand_in_the_order_of_their_stars_each_before_its_solution(pa
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_folded_says_what_it_is_and_hides_no_result(path):
+    opening = re.compile(
+        r'^<details class="algebra">\n<summary>\w.{10,}</summary>\n\n', re.MULTILINE
+    )
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            folds = re.findall(r"<details.*?\n\n</details>(?=\n\n|\Z)", cell.source, re.DOTALL)
+            assert len(folds) == cell.source.count("<details") == cell.source.count("</details>")
+            assert all(opening.match(fold) for fold in folds)
+            assert "$$ (eq-" not in "".join(folds)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_output_is_an_error_or_a_warning(path):
     for cell in code_cells(path):
         for output in cell.outputs:

@@ -27,6 +27,7 @@ from command_line import (
 )
 from PIL import Image
 
+import ddpm_tutorial
 from ddpm_tutorial import (
     TutorialError,
     cli,
@@ -112,7 +113,7 @@ def test_saves_and_draws_as_often_as_asked(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++", "heun"])
 def test_sample_writes_an_array_that_the_seed_decides(trained, tmp_path, sampler):
     base = ["sample", "--checkpoint", trained / "model.safetensors", "--sampler", sampler]
     base += ["--n", 6, "--steps", 5]
@@ -239,7 +240,7 @@ def test_a_model_of_levels_is_trained_drawn_and_evaluated(tmp_path, capsys):
     words = model.parameterisation.name, model.reverse_variance.name
     assert words == ("levels", "matched")
     base = ["sample", "--checkpoint", out / "model.safetensors", "--n", 2]
-    for sampler in ("ddpm", "ddim", "dpm++"):
+    for sampler in ("ddpm", "ddim", "dpm++", "heun"):
         assert run(*base, "--sampler", sampler, "--out", tmp_path / f"{sampler}.png") == 0
     assert run("evaluate", "--checkpoint", out / "model.safetensors", *QUICK) == 0
     assert "reconstruction" in capsys.readouterr().out
@@ -791,6 +792,12 @@ def test_a_learning_rate_far_too_high_is_named(tmp_path, capsys):
     assert "Lower the learning rate" in message
 
 
+def test_the_command_line_says_its_version(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ddpm-tutorial", "--version"])
+    cli.main()
+    assert capsys.readouterr().out.strip() == f"ddpm-tutorial {ddpm_tutorial.__version__}"
+
+
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
 def test_help_names_every_option(command, capsys):
     assert run(command, "--help") == 0
@@ -804,11 +811,11 @@ def test_help_names_every_option(command, capsys):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("train", "--schedule {linear,cosine,sigmoid,log-snr} (default: cosine)"),
-        ("train", "--predicts {eps,x0,v,levels} (default: v)"),
-        ("sample", "--sampler {ddpm,ddim,dpm++} (default: ddim)"),
+        ("train", "--schedule {linear,cosine,sigmoid,log-snr,straight} (default: cosine)"),
+        ("train", "--predicts {eps,x0,v,velocity,levels} (default: v)"),
+        ("sample", "--sampler {ddpm,ddim,dpm++,heun} (default: ddim)"),
         ("sample", "--variance {small,large,learned,matched} (default: None)"),
-        ("evaluate", "--sampler {ddpm,ddim,dpm++} (default: ddim)"),
+        ("evaluate", "--sampler {ddpm,ddim,dpm++,heun} (default: ddim)"),
     ],
 )
 def test_help_shows_the_words_there_are_and_the_usual_one(command, words, capsys):

@@ -236,7 +236,7 @@ def test_a_schedule_that_ends_in_noise_does_not_warn(schedule: NoiseSchedule) ->
 
 def test_unknown_words_are_refused_and_the_choices_named() -> None:
     with pytest.raises(
-        ValueError, match='parameterisation = "noise": choose one of eps, x0, v, levels'
+        ValueError, match='parameterisation = "noise": choose one of eps, x0, v, velocity, levels'
     ):
         DDPM(wiggle, SCHEDULE, parameterisation="noise")
     with pytest.raises(

@@ -66,6 +66,7 @@ SAMPLERS = [
     (DDIM(0.5), 3, {}),
     ("dpm++", 3, {}),
     ("dpm++", 3, {"guidance": 2.0}),
+    ("heun", 3, {}),
 ]
 every_chain = pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 every_sampler = pytest.mark.parametrize(("sampler", "steps", "settings"), SAMPLERS, ids=str)
@@ -78,7 +79,7 @@ learned_or_not = pytest.mark.parametrize("learned", [False, True])
 # A network that weighs levels needs no learned variance.
 every_output = pytest.mark.parametrize(
     ("parameterisation", "learned"),
-    [(view, learned) for view in ("eps", "x0", "v") for learned in (False, True)]
+    [(view, learned) for view in ("eps", "x0", "v", "velocity") for learned in (False, True)]
     + [("levels", False)],
 )
 

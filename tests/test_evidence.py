@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
-COMPARISONS = ["correctors", "guidance", "mistakes", "network", "samplers", "variants"]
+COMPARISONS = [
+    "continuous",
+    "correctors",
+    "guidance",
+    "mistakes",
+    "network",
+    "samplers",
+    "variants",
+]
 # What a figure was taken over; a table that says so itself may have fewer than the whole file.
 COUNTS = ("starts", "runs", "seeds", "sets")
 # Times, settings, and a spread by itself.

@@ -80,7 +80,7 @@ def test_a_sampler_draws_what_it_draws_on_the_processor(device: str, sampler: st
 
 
 @on_each_device
-@pytest.mark.parametrize("parameterisation", ["eps", "x0", "v", "levels"])
+@pytest.mark.parametrize("parameterisation", ["eps", "x0", "v", "velocity", "levels"])
 @pytest.mark.parametrize(
     "network",
     [UNetConfig(channels=(16, 32)), TransformerConfig(width=64, blocks=2)],

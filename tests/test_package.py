@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ddpm_tutorial"
 # From the bottom up: a module may import what stands before it, a floor what stands below it.
 FLOORS = {
-    "mathematics": ["gaussian", "schedule", "forward", "exact"],
+    "mathematics": ["gaussian", "schedule", "forward", "exact", "continuous"],
     "models": [
         "network",
         "layers",
@@ -187,6 +188,17 @@ def test_nothing_branches_on_a_word_or_on_the_kind_of_a_model(name):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
             asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
             assert not asked & kinds, f"{name}, line {node.lineno}"
+
+
+def test_importing_the_package_imports_nothing_that_few_of_its_users_need():
+    rare = ("matplotlib", "torch._dynamo", "torchmetrics", "torchvision", "tyro")
+    code = f"import sys, ddpm_tutorial; print([name for name in {rare} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_type_checkers_of_users_see_the_types():
+    assert (PACKAGE / "py.typed").exists()  # the sign that PEP 561 asks for
 
 
 def test_conda_and_pip_get_the_same_dependencies():

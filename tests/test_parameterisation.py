@@ -49,7 +49,8 @@ def perfect(view: str, x0: Tensor, eps: Tensor) -> Callable[[Tensor, Tensor], Te
 
     def network(x_t: Tensor, t: Tensor) -> Tensor:
         signal, sigma = scales(t)
-        return {"eps": eps, "x0": x0, "v": signal * eps - sigma * x0}[view]
+        v = signal * eps - sigma * x0
+        return {"eps": eps, "x0": x0, "v": v, "velocity": eps - x0}[view]
 
     return unlabelled(network)
 
@@ -60,7 +61,7 @@ def drawn_levels(batch: int = 20) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def test_a_word_stands_for_the_parameterisation_of_that_name() -> None:
-    assert list(PARAMETERISATIONS) == ["eps", "x0", "v", "levels"]
+    assert list(PARAMETERISATIONS) == ["eps", "x0", "v", "velocity", "levels"]
     for word, parameterisation in PARAMETERISATIONS.items():
         assert isinstance(parameterisation, Parameterisation)
         assert parameterisation.name == word
@@ -83,7 +84,7 @@ def test_loss_is_the_mean_squared_error_of_each_example_computed_by_hand(view: s
         for output, x, e in zip(
             answer, x0[i].flatten().tolist(), eps[i].flatten().tolist(), strict=True
         ):
-            target = {"eps": e, "x0": x, "v": a * e - b * x}[view]
+            target = {"eps": e, "x0": x, "v": a * e - b * x, "velocity": e - x}[view]
             total += (output - target) ** 2 / 12
         assert float(terms.simple[i]) == pytest.approx(total, rel=1e-12)
     assert terms.simple.shape == (20,)
@@ -119,7 +120,7 @@ def test_min_snr_weighs_the_error_of_the_data_alike_in_every_view(view: str, gam
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("clip", [False, True])
-def test_the_three_views_of_a_perfect_predictor_give_back_x0_and_eps(view: str, clip: bool) -> None:
+def test_the_views_of_a_perfect_predictor_give_back_x0_and_eps(view: str, clip: bool) -> None:
     x0, eps, t = draws(20)
     signal, sigma = scales(t)
     model = DDPM(perfect(view, x0, eps), SCHEDULE, view, shape=SHAPE)
@@ -150,12 +151,14 @@ def test_x0_hat_and_eps_hat_always_agree_on_x_t_also_when_x0_hat_is_clipped(
 def test_an_unclipped_prediction_is_the_output_of_the_network() -> None:
     x_t, _, t = draws(20)
     output, (signal, sigma) = wiggle(x_t, t), scales(t)
-    eps, x0, v = (
+    eps, x0, v, velocity = (
         DDPM(wiggle, SCHEDULE, view, shape=SHAPE).denoiser(clip=False)(x_t, t) for view in VIEWS
     )
     torch.testing.assert_close(eps.eps_hat, output, rtol=0, atol=0)
     torch.testing.assert_close(x0.x0_hat, output, rtol=0, atol=0)
     torch.testing.assert_close(signal * v.eps_hat - sigma * v.x0_hat, output, rtol=1e-9, atol=1e-9)
+    found = velocity.eps_hat - velocity.x0_hat
+    torch.testing.assert_close(found, output, rtol=1e-9, atol=1e-9)
 
 
 # A distribution over the 256 grey levels

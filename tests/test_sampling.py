@@ -20,6 +20,7 @@ from ddpm_tutorial import (
     DPMSolver,
     GaussianMixture,
     Here,
+    Heun,
     LargeVariance,
     NoiseSchedule,
     Sampler,
@@ -39,7 +40,7 @@ T = 48
 SCHEDULES = {"linear": NoiseSchedule.linear(T, 1e-3, 0.3), "cosine": NoiseSchedule.cosine(T)}
 VIEWS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}  # our word -> diffusers' word
 SHAPE = (2, 3, 4)
-EVERY_SAMPLER = ["ddpm", Ancestral("large"), "ddim", DDIM(0.4), DDIM(1.0), "dpm++"]
+EVERY_SAMPLER = ["ddpm", Ancestral("large"), "ddim", DDIM(0.4), DDIM(1.0), "dpm++", "heun"]
 every_sampler = pytest.mark.parametrize("sampler", EVERY_SAMPLER, ids=str)
 
 
@@ -211,6 +212,114 @@ def test_dpm_solver_equals_diffusers(schedule: str, view: str, clip: bool, steps
     assert_same_path(ours, their_path(scheduler, model), 1e-4)
 
 
+def textbook_heun(
+    denoiser: Denoiser, x_T: Tensor, pairs: list[tuple[int, int]], along: str
+) -> list[Tensor]:
+    """Algorithm 1 of Karras et al. (2022) without churn, in the path's own variables."""
+    schedule = denoiser.schedule
+    signal, noise = schedule.alpha_bar.sqrt(), (1 - schedule.alpha_bar).sqrt()
+    scale = signal if along == "edm" else signal + noise
+    level = noise / scale
+
+    def slope(point: Tensor, t: int) -> Tensor:
+        return (point - denoiser(scale[t] * point, filled_like(point, t)).x0_hat) / level[t]
+
+    point, path = x_T / scale[pairs[0][0]], [x_T]
+    for t, s in pairs:
+        d = slope(point, t)
+        end = point + (level[s] - level[t]) * d
+        if level[s] != 0:
+            end = point + (level[s] - level[t]) * (d / 2 + slope(end, s) / 2)
+        path.append(scale[s] * (point := end))
+    return path
+
+
+@for_every_model
+@pytest.mark.parametrize("along", ["straight", "edm"])
+@pytest.mark.parametrize(("steps", "spacing"), [(T, "trailing"), (6, "karras"), (1, "trailing")])
+def test_heun_equals_the_textbook(
+    schedule: str, view: str, clip: bool, along: str, steps: int, spacing: str
+) -> None:
+    denoiser = wave(schedule, view).denoiser(clip=clip)
+    pairs = timestep_pairs(denoiser.schedule, steps, spacing)
+    ours = trajectory(denoiser, sampler=Heun(along), steps=pairs)[1]
+    theirs = torch.stack(textbook_heun(denoiser, ours[0], pairs, along))
+    # Points of the path of EDM are up to 1000 times as large as x_t: as many digits are lost.
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@for_every_model
+@pytest.mark.parametrize("steps", [T, 6, 1])
+def test_heun_on_the_path_of_edm_equals_diffusers(
+    schedule: str, view: str, clip: bool, steps: int
+) -> None:
+    denoiser = wave(schedule, view).denoiser(clip=clip)
+    times, ours, _ = trajectory(denoiser, sampler=Heun("edm"), steps=steps)
+    theirs = diffusers.HeunDiscreteScheduler(
+        T, trained_betas=denoiser.schedule.beta[1:].tolist(), timestep_spacing="trailing"
+    )
+    theirs.set_timesteps(steps)
+    sigmas = (1 / denoiser.schedule.alpha_bar - 1).sqrt()[times]
+    theirs.sigmas = torch.cat([sigmas[:1], sigmas[1:-1].repeat_interleave(2), sigmas[-1:]])
+    y = ours[0] / denoiser.schedule.alpha_bar[T].sqrt()
+    for k in theirs.timesteps:
+        t = int(k) + 1
+        x_t = y * denoiser.schedule.alpha_bar[t].sqrt()
+        y = theirs.step(denoiser(x_t, filled_like(x_t, t)).eps_hat, k, y).prev_sample
+    torch.testing.assert_close(ours[-1], y, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("steps", [T, 6, 1])
+def test_euler_on_the_flow_of_flow_matching_is_ddim(steps: int) -> None:
+    """Diffusers walks the straight path with the network's velocity, and knows no alpha_bar."""
+    schedule = NoiseSchedule.straight(T)
+    model = DDPM(Wave(), schedule, "velocity", shape=SHAPE)
+    times, ours, _ = trajectory(model.denoiser(clip=False), sampler="ddim", steps=steps)
+    scale = (schedule.alpha_bar.sqrt() + (1 - schedule.alpha_bar).sqrt())[times]
+    share = ((1 - schedule.alpha_bar).sqrt()[times] / scale).tolist()
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(T, shift=1.0)
+    theirs.set_timesteps(sigmas=share[:-1])
+    z = ours[0] / scale[0]
+    for here, t, x_t, k in zip(scale, times, ours, theirs.timesteps, strict=False):
+        torch.testing.assert_close(here * z, x_t, rtol=1e-5, atol=1e-5)  # theirs is float32
+        with torch.no_grad():
+            velocity = model.network(here * z, filled_like(z, t))
+        z = theirs.step(velocity, k, z).prev_sample.double()
+    torch.testing.assert_close(z, ours[-1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("along", ["straight", "edm"])
+def test_heun_is_of_second_order(along: str) -> None:
+    """Gaussian data: the exact curve keeps the number of standard deviations."""
+    schedule = NoiseSchedule.log_snr(1000, 6.0, -6.0)
+    mixture = GaussianMixture(schedule, [1.0], [0.3], [0.25])
+    x_T = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    spread = (schedule.alpha_bar * 0.25 + 1 - schedule.alpha_bar).sqrt()
+    centre = 0.3 * schedule.alpha_bar.sqrt()
+    errors = []
+    for stride in (37, 27, 9):  # whole strides over t = 1..1000, so that h is even
+        times = [*range(1000, 0, -stride)]
+        path = walk(mixture, x_T, [*itertools.pairwise(times), (times[-1], 0)], Heun(along))
+        *_, (t, x_t, _), _ = path
+        exact = centre[t] + spread[t] * (x_T - centre[1000]) / spread[1000]
+        errors.append(float((x_t - exact).abs().max()) / (37 / stride) ** -2)
+    assert errors[1] == pytest.approx(errors[0], rel=0.2)
+    assert errors[2] == pytest.approx(errors[0], rel=0.2)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_heun_takes_two_evaluations_a_step_and_one_for_the_last(steps: int) -> None:
+    asked = []
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        asked.append(int(t[0]))
+        return x_t
+
+    sample(DDPM(unlabelled(network), SCHEDULES["cosine"], shape=SHAPE), 2, "heun", steps)
+    pairs = timestep_pairs(T, steps)
+    assert asked == [at for pair in pairs for at in pair][:-1]
+
+
 # Golden values
 
 
@@ -304,7 +413,7 @@ def test_the_last_step_adds_no_noise_and_lands_on_the_last_prediction(
 
 @pytest.mark.parametrize(
     ("sampler", "count"),
-    [(Ancestral("large"), 5), (DDIM(0.5), 5), (DDIM(), 0), (DPMSolver(), 0)],
+    [(Ancestral("large"), 5), (DDIM(0.5), 5), (DDIM(), 0), (DPMSolver(), 0), (Heun(), 0)],
     ids=str,
 )
 def test_noise_is_drawn_once_for_each_step_but_the_last_and_never_without_eta(
@@ -470,7 +579,7 @@ def test_the_label_reaches_the_network_at_every_step() -> None:
         sample(model, 2, steps=4)
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_guidance_reaches_every_step_of_every_sampler(sampler: str) -> None:
     model, label = tiny_unet(num_classes=3), torch.tensor([0, 1])
     denoiser = model.denoiser(label, guidance=4.0)
@@ -499,7 +608,7 @@ def test_samples_start_from_the_noise_that_is_given(batch_size: int) -> None:
 
 
 def test_a_word_stands_for_the_sampler_of_that_name() -> None:
-    assert list(SAMPLERS) == ["ddpm", "ddim", "dpm++"]
+    assert list(SAMPLERS) == ["ddpm", "ddim", "dpm++", "heun"]
     for word, sampler in SAMPLERS.items():
         assert sampler.name == word
         ours, theirs = (trajectory(wave(), sampler=one, steps=5) for one in (word, sampler))
@@ -632,9 +741,10 @@ def test_a_value_out_of_range_is_refused_with_a_remedy(settings: dict, message: 
         (lambda: DDIM(1.5), "eta = 1.5: it must lie in [0, 1]"),
         (lambda: DDIM(-0.1), "eta = -0.1: it must lie in [0, 1]"),
         (lambda: DDIM(float("nan")), "eta = nan: it must lie in [0, 1]"),
+        (lambda: Heun("t"), 'path = "t": choose one of straight, edm'),
         (lambda: Ancestral("medium"), 'variance = "medium": choose one of small, large, learned'),
     ],
-    ids=["above", "below", "nan", "medium"],
+    ids=["above", "below", "nan", "path", "medium"],
 )
 def test_a_sampler_refuses_an_option_out_of_range(make: Callable, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):

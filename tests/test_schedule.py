@@ -14,7 +14,9 @@ BUILDERS = {
     "linear": NoiseSchedule.linear,
     "cosine": NoiseSchedule.cosine,
     "sigmoid": NoiseSchedule.sigmoid,
+    "straight": NoiseSchedule.straight,
 }
+BY_NOISE = ("log-snr", "karras")
 
 
 def test_golden_values():
@@ -64,6 +66,16 @@ def test_sigmoid_equals_its_formula():
     assert ours.beta[T] == pytest.approx(0.999)
 
 
+@given(st.integers(2, 1500), st.floats(-3, 3), st.floats(-3, 3))
+def test_the_straight_schedule_is_the_straight_path_up_to_a_factor(T, x0, eps):
+    alpha_bar = NoiseSchedule.straight(T).alpha_bar[:-1]  # the last step is clipped
+    u = torch.arange(T) / T
+    scale = alpha_bar.sqrt() + (1 - alpha_bar).sqrt()
+    path = (alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps) / scale
+    np.testing.assert_allclose(path, (1 - u.double()) * x0 + u.double() * eps, atol=1e-6)
+    assert NoiseSchedule.straight(T).beta[T] == pytest.approx(0.999)
+
+
 def test_one_minus_alpha_bar_1_keeps_its_digits():
     """In float32, a cumulative product loses 1.7e-4 of it."""
     schedule = NoiseSchedule.linear(1000)
@@ -107,7 +119,9 @@ def test_a_shift_divides_the_signal_to_noise_ratio(name, T, factor):
         (lambda: NoiseSchedule(torch.zeros(1)), "shape"),
         (lambda: timestep_pairs(10, 0), "steps = 0"),
         (lambda: timestep_pairs(10, 11), "steps = 11"),
-        (lambda: timestep_pairs(10, 5, "leading"), "leading"),
+        (lambda: timestep_pairs(10, 5, "leading"), "leading.*trailing, quadratic, log-snr, karras"),
+        (lambda: timestep_pairs(10, 5, "karras"), '"karras" goes by noise levels.*not T = 10'),
+        (lambda: timestep_pairs(NoiseSchedule.cosine(10), 11, "karras"), "steps = 11"),
         (lambda: check_pairs(10, []), r"pairs = \[\].*from \(T, \.\) to \(\., 0\) with T = 10"),
         (lambda: check_pairs(10, [(9, 0)]), r"pairs = \[\(9, 0\)\]"),
         (lambda: check_pairs(10, [(10, 1)]), r"pairs = \[\(10, 1\)\]"),
@@ -121,10 +135,18 @@ def test_bad_values_are_named(build, named):
         build()
 
 
-@given(st.data(), st.integers(1, 1200), st.sampled_from(["trailing", "quadratic"]))
-def test_pairs_lead_from_T_to_0_in_strides(data, T, spacing):
+@given(
+    st.data(),
+    st.integers(1, 1200),
+    st.sampled_from(["trailing", "quadratic", *BY_NOISE]),
+    st.sampled_from(sorted(BUILDERS)),
+)
+def test_pairs_lead_from_T_to_0_in_strides(data, T, spacing, name):
     steps = data.draw(st.integers(1, T))
-    pairs = timestep_pairs(T, steps, spacing)
+    schedule = BUILDERS[name](T)
+    pairs = timestep_pairs(schedule, steps, spacing)
+    if spacing not in BY_NOISE:
+        assert timestep_pairs(T, steps, spacing) == pairs
     assert len(pairs) == steps
     assert pairs[0][0] == T
     assert pairs[-1][1] == 0
@@ -137,6 +159,29 @@ def test_quadratic_strides_shrink():
     strides = [t - s for t, s in timestep_pairs(1000, 10, "quadratic")]
     assert strides == sorted(strides, reverse=True)
     assert timestep_pairs(7) == [(t, t - 1) for t in range(7, 0, -1)]
+
+
+@pytest.mark.parametrize("name", [*sorted(BUILDERS), "log-snr"])
+@pytest.mark.parametrize("steps", [2, 5, 18])
+def test_steps_by_noise_level_are_the_nearest_to_the_formula(name, steps):
+    """Levels as Karras et al. (2022, equation 5) write them, and the same with a logarithm."""
+    schedule = SCHEDULES[name](1000)
+    sigma = np.sqrt(1 / schedule.alpha_bar.numpy()[1:] - 1)
+    high, low, i = min(sigma[-1], 80.0), sigma[0], np.arange(steps)
+    rho = 7
+    root = high ** (1 / rho) + i / (steps - 1) * (low ** (1 / rho) - high ** (1 / rho))
+    wanted = {"karras": root**rho, "log-snr": high * (low / high) ** (i / (steps - 1))}
+    for spacing in BY_NOISE:
+        times = [t for t, _ in timestep_pairs(schedule, steps, spacing)]
+        nearest = [1 + np.abs(np.log(sigma / level)).argmin() for level in wanted[spacing]]
+        assert times[0] == 1000
+        assert times[-1] == 1
+        assert times[1:] == nearest[1:]  # so few that no two of them meet
+
+
+def test_as_many_steps_as_there_are_times_take_them_all_however_they_are_spaced():
+    every = timestep_pairs(30)
+    assert [timestep_pairs(NoiseSchedule.cosine(30), 30, one) for one in BY_NOISE] == [every] * 2
 
 
 @pytest.mark.parametrize("steps", [1, 3, 7, 10, 50, 250, 1000])
@@ -181,7 +226,7 @@ def test_a_line_that_does_not_fall_is_refused():
 
 
 def test_a_word_stands_for_the_schedule_of_that_name():
-    assert list(SCHEDULES) == ["linear", "cosine", "sigmoid", "log-snr"]
+    assert list(SCHEDULES) == ["linear", "cosine", "sigmoid", "log-snr", "straight"]
     for word, make in SCHEDULES.items():
         named = getattr(NoiseSchedule, word.replace("-", "_"))
         assert torch.equal(make(100).beta, named(100).beta)

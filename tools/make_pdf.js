@@ -1,8 +1,9 @@
 // What only the screen needs goes, and so does what a page keeps folded because it is machinery.
-const LEFT_OUT = `.headerlink, .katex-mathml, .only-dark, details.hide, .genindex-jumpbox,
-  [id="equations/"] .dropdown`;
+const LEFT_OUT = `.headerlink, .katex-mathml, .only-dark, details.hide, details.symbols,
+  .genindex-jumpbox, [id="equations/"] .dropdown`;
 
 document.querySelectorAll(LEFT_OUT).forEach((part) => part.remove());
+document.querySelectorAll("details").forEach((lines) => (lines.open = true));
 
 // So what leads to it leads nowhere.
 for (const link of document.querySelectorAll('main a[href^="#"]:not(.genindextable a)')) {

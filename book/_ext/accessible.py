@@ -26,6 +26,8 @@ MENDED = [
     # Each exercise, solution and algorithm has the same name inside; its own stands outside.
     (r' id="(exercise|solution|proof)-content"', ""),
     (r'(<p class="admonition-title") id="[^"]*"', r"\1"),
+    # A link begins with its words.
+    (r"Solution to(<a [^>]*>) ", r"Solution to \1"),
     # An algorithm has the number that the paper gives it, without brackets.
     (r'(?s)(<span class="caption-number">Algorithm )</span> \((.*?)\)(?=\s*</p>)', r"\1</span>\2"),
 ]

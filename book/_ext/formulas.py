@@ -45,7 +45,9 @@ def visit_math(translator: Any, node: nodes.math) -> None:
         page = f'{page[:end]}<span class="sign">{after}</span>{page[end:]}' if after else page
         page = page.replace("<math ", f"{before}<math ", 1).replace("</math>", f"</math>{after}", 1)
         before = after = ""
-    translator.body.append(f'{before}<span class="math">{page}</span>{after}')
+    symbol = f' data-symbol="{node["symbol"]}"' if "symbol" in node else ""
+    kind = "math first" if node.get("first") else "math"
+    translator.body.append(f'{before}<span class="{kind}"{symbol}>{page}</span>{after}')
     raise nodes.SkipNode
 
 

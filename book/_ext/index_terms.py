@@ -51,6 +51,18 @@ TERMS = {
         "learned variance",
         "Min-SNR",
     ],
+    "16-continuous-time-and-flow-matching": [
+        "Brownian motion",
+        "EDM",
+        "flow matching",
+        "Fokker–Planck",
+        "Heun",
+        "mutual information",
+        "rectified flow",
+        "reverse-time SDE",
+        "stochastic differential equation",
+        "velocity",
+    ],
     "17-inverse-problems": [
         "classifier guidance",
         "conjugate gradients",
@@ -80,6 +92,10 @@ SOUGHT = {
     },
     "15-common-mistakes": {
         "Find your symptom": ["blurred", "blurry", "debugging", "grain", "grainy", "gray", "grey"]
+    },
+    "16-continuous-time-and-flow-matching": {
+        "How steps are spaced": ["Karras", "spacing"],
+        "Many ways back": ["Anderson", "SDE"],
     },
     "assignments/INSTRUCTORS": {
         "From clone to graded class": ["grade", "grading", "nbgrader"],

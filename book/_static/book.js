@@ -49,7 +49,7 @@ document.addEventListener("DOMContentLoaded", () => {
 // formulas, which are not read in one line, and with each other formula once.
 const NO_TEXT =
   ".bd-header-article, .bd-sidebar-secondary, #jb-print-docs-body, pre, div.math, .checked, " +
-  ".katex-html, annotation";
+  ".symbols, .katex-html, annotation";
 
 if (typeof Search !== "undefined") {
   const plain = Search.htmlToText;
@@ -60,7 +60,8 @@ if (typeof Search !== "undefined") {
   };
 
   // Sphinx finds an entry of the index by its own words only. Here a question that has all of them,
-  // and others, finds it too; what is found stands first, and the best is the last of the list.
+  // and others, finds it too, and stands first. A page that is found in several ways is listed once,
+  // at its best place: the best is the last of the list.
   const search = Search._performSearch;
   Search._performSearch = (query, ...terms) => {
     const {indexentries, docnames, titles, filenames} = Search._index;
@@ -70,9 +71,9 @@ if (typeof Search !== "undefined") {
       .sort(([one], [other]) => one.length - other.length)
       .flatMap(([, places]) => places)
       .map(([file, id]) => [docnames[file], titles[file], `#${id}`, null, 100, filenames[file]]);
-    const place = ([page, , anchor]) => page + anchor;
-    const last = new Map(named.map((result) => [place(result), result]));
-    return [...search(query, ...terms).filter((one) => !last.has(place(one))), ...last.values()];
+    const found = [...search(query, ...terms), ...named];
+    const best = new Map(found.map((result) => [result[0], result]));
+    return found.filter((result) => best.get(result[0]) === result);
   };
 }
 
@@ -81,57 +82,77 @@ addEventListener("click", ({target}) => {
   target.closest("dialog a[href^='#']")?.closest("dialog").close();
 });
 
-// What an equation says, beside its number: for a pointer that rests on the number, a key that
-// reaches it, and the first tap of a finger; the second tap follows the link.
-const preview = document.createElement("div");
-preview.className = "equation-preview";
-preview.role = "tooltip";
-preview.id = "equation-preview";
-let named, leaving, tapped;
+// Who follows a link to what is folded finds it open: a line of algebra, or the text of a solution.
+function unfold() {
+  const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const folded = () => place?.closest("details:not([open]), .toggle-hidden");
+  if (!folded()) return;
+  for (let box = folded(); box; box = folded()) {
+    if (box.matches("details")) box.open = true;
+    else box.querySelector(".toggle-button").click();
+  }
+  place.scrollIntoView();
+}
 
-function showEquation(link, formula) {
+addEventListener("load", unfold);
+addEventListener("hashchange", unfold);
+addEventListener("click", ({target}) => {
+  // The place may have been opened and closed before, and the address is then the same.
+  if (target.closest("a[href*='#']")?.hash === location.hash) setTimeout(unfold);
+});
+
+// What an equation says, beside its number, and a symbol means, beside it: for a pointer that rests
+// there, for the first tap of a finger, and at a number for a key that reaches it. The second tap on
+// a number follows the link.
+const preview = document.createElement("div");
+preview.className = "preview";
+preview.role = "tooltip";
+preview.id = "preview";
+let named, leaving, resting, tapped;
+
+function showBeside(place, content) {
   clearTimeout(leaving);
-  if (named === link) return;
-  hideEquation();
-  named = link;
-  preview.replaceChildren(formula.content.cloneNode(true));
+  if (named === place) return;
+  hidePreview();
+  named = place;
+  preview.replaceChildren(content.cloneNode(true));
   document.body.append(preview);
-  link.setAttribute("aria-describedby", preview.id);
-  const {left, top, bottom} = link.getBoundingClientRect();
+  place.setAttribute("aria-describedby", preview.id);
+  const {left, top, bottom} = place.getBoundingClientRect();
   const {offsetWidth: width, offsetHeight: height} = preview;
   const below = bottom + 8 + height < innerHeight;
   preview.style.left = `${Math.max(8, Math.min(left, document.body.clientWidth - width - 8))}px`;
   preview.style.top = `${below ? bottom + 8 : Math.max(8, top - 8 - height)}px`;
 }
 
-function hideEquation() {
+function hidePreview() {
   named?.removeAttribute("aria-describedby");
   named = undefined;
   preview.remove();
 }
 
 // Long enough to bring the pointer from the number to the formula.
-const hideSoon = () => (leaving = setTimeout(hideEquation, 300));
+const hideSoon = () => (leaving = setTimeout(hidePreview, 300));
 preview.addEventListener("pointerenter", () => clearTimeout(leaving));
 preview.addEventListener("pointerleave", hideSoon);
-addEventListener("scroll", hideEquation, {passive: true});
-addEventListener("keydown", ({key}) => key === "Escape" && hideEquation());
+addEventListener("scroll", hidePreview, {passive: true});
+addEventListener("keydown", ({key}) => key === "Escape" && hidePreview());
 addEventListener("pointerdown", ({target}) => {
   if (preview.contains(target)) return;
-  if (!named?.contains(target)) hideEquation();
+  if (!named?.contains(target)) hidePreview();
   if (!tapped?.contains(target)) tapped = undefined;
 });
 
 document.addEventListener("DOMContentLoaded", () => {
-  for (const formula of document.querySelectorAll("template.equation")) {
-    const links = `main a[href$="#equation-${formula.dataset.label}"]`;
+  for (const {content, dataset} of document.querySelectorAll("template.equation")) {
+    const links = `main a[href$="#equation-${dataset.label}"]`;
     for (const link of document.querySelectorAll(links)) {
       let first;
       link.addEventListener("pointerenter", ({pointerType}) => {
-        if (pointerType === "mouse") showEquation(link, formula);
+        if (pointerType === "mouse") showBeside(link, content);
       });
       link.addEventListener("pointerleave", hideSoon);
-      link.addEventListener("focus", () => showEquation(link, formula));
+      link.addEventListener("focus", () => showBeside(link, content));
       link.addEventListener("blur", hideSoon);
       link.addEventListener("pointerdown", ({pointerType}) => {
         first = pointerType === "touch" && tapped !== link;
@@ -141,8 +162,21 @@ document.addEventListener("DOMContentLoaded", () => {
         event.preventDefault();
         first = false;
         tapped = link; // and stays so when the page scrolls a little between two taps
-        showEquation(link, formula);
+        showBeside(link, content);
       });
     }
+  }
+  for (const symbol of document.querySelectorAll(".math[data-symbol]")) {
+    const row = document.querySelector(`.symbols [data-symbol="${symbol.dataset.symbol}"]`);
+    const show = () => showBeside(symbol, row);
+    // A pointer that only comes by, on its way to somewhere else, shows nothing.
+    symbol.addEventListener("pointerenter", ({pointerType}) => {
+      if (pointerType === "mouse") resting = setTimeout(show, 300);
+    });
+    symbol.addEventListener("pointerleave", () => {
+      clearTimeout(resting);
+      hideSoon();
+    });
+    symbol.addEventListener("click", show);
   }
 });

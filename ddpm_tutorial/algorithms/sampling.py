@@ -1,4 +1,4 @@
-"""Samplers: Algorithm 2 (ancestral DDPM), DDIM and DPM-Solver++(2M), side by side.
+"""Samplers: Algorithm 2 (ancestral DDPM), DDIM, DPM-Solver++(2M) and Heun, side by side.
 
 Each says how to move from t to s, and `walk` walks the same list of pairs (t, s) with any of them.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_tutorial.errors import check_finite, check_whole, choose
+from ddpm_tutorial.errors import check_choice, check_finite, check_whole, choose
 from ddpm_tutorial.mathematics.forward import (
     Prediction,
     filled_like,
@@ -33,6 +33,7 @@ __all__ = [
     "Ancestral",
     "DPMSolver",
     "Here",
+    "Heun",
     "Pairs",
     "SamplePath",
     "Sampler",
@@ -157,7 +158,46 @@ class DPMSolver:
         return sigma_s / sigma_t * x_t - signal_s * match(torch.expm1(-h), x_t) * target
 
 
-SAMPLERS: dict[str, Sampler] = {one.name: one for one in (Ancestral(), DDIM(), DPMSolver())}
+# What x_t is divided by to be a point of a path from data to noise, from alpha_bar_t.
+_PATHS: dict[str, Callable[[Tensor], Tensor]] = {
+    "straight": lambda alpha_bar: alpha_bar.sqrt() + (1 - alpha_bar).sqrt(),
+    "edm": torch.sqrt,
+}
+
+
+@dataclass(frozen=True)
+class Heun:
+    """Heun's method: a step of DDIM, a second look where it ends, and the mean of the two slopes.
+
+    The slope is that of a `path` from data to noise, by its noise level: "straight" is
+    (1 - level) x0 + level eps, of flow matching, and "edm" is x0 + level eps. DDIM makes the same
+    step along both. Heun does not: where nothing but noise is left, the first level is 1, and the
+    second infinite. A step takes two evaluations, and the last, to s = 0, one. Source: Karras et
+    al. (2022), Algorithm 1, which walks the second path, without its fresh noise.
+    """
+
+    path: str = "straight"
+    name = "heun"
+
+    def __post_init__(self) -> None:
+        check_choice("path", self.path, _PATHS)
+
+    def step(
+        self, denoiser: Denoiser, here: Here, s: Tensor, noise: Callable[[], Tensor]
+    ) -> Tensor:
+        """The step of DDIM, and half of what the slope changes by on the way."""
+        x_t, t, (x0_hat, eps_hat, *_), _ = here
+        at_t, at_s = (denoiser.schedule.alpha_bar_at(at) for at in (t, s))
+        scale_t, scale_s = (_PATHS[self.path](at) for at in (at_t, at_s))
+        level_t, level_s = (1 - at_t).sqrt() / scale_t, (1 - at_s).sqrt() / scale_s
+        x_s = q_sample(denoiser.schedule, x0_hat, s, eps_hat)
+        # Both guesses agree on x_s, so their slopes differ by this change divided by level_s.
+        change = x0_hat - denoiser(x_s, s).x0_hat
+        return x_s + match(0.5 * scale_s * (1 - level_t / level_s), x_t) * change
+
+
+_ALL = (Ancestral(), DDIM(), DPMSolver(), Heun())
+SAMPLERS: dict[str, Sampler] = {one.name: one for one in _ALL}
 
 
 # no_grad as a decorator: `with no_grad()` around a yield would reach into the caller.
@@ -199,9 +239,10 @@ def sample_path(
 
     `model` is a model or a denoiser: `model.denoiser(...)` says how to take a label, guidance, and
     x0_hat as it is. `sampler` is an object with its options, or the word for one with the usual
-    options: "ddpm" (`Ancestral`), "ddim" (`DDIM`), "dpm++" (`DPMSolver`). `steps`, 1..T, is the
-    number of network evaluations (None: all T), evenly spaced; or the pairs (t, s) themselves, see
-    `timestep_pairs`. `x_T` (n, ...) is the noise to start from; None draws it.
+    options: "ddpm" (`Ancestral`), "ddim" (`DDIM`), "dpm++" (`DPMSolver`), "heun" (`Heun`). `steps`,
+    1..T, is the number of steps (None: all T), evenly spaced; or the pairs (t, s) themselves, see
+    `timestep_pairs`. Each takes one evaluation of the network, or what the sampler says. `x_T`
+    (n, ...) is the noise to start from; None draws it.
     Raises ValueError for a value outside its range.
     """
     denoiser = as_denoiser(model)

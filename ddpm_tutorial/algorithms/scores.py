@@ -169,9 +169,9 @@ class Corrected:
 
     `sampler` is the predictor, of any kind; the `corrections` Langevin steps have the size
     relative_step * (1 - alpha_bar_s). At s = 0 there are none, so that p steps take
-    p + corrections * (p - 1) network evaluations. Raises ValueError for a relative step that is not
-    positive or fewer than 1 correction. Source: Song et al. (2021, SDE), algorithms 1 and 5, where
-    the relative step is 2 r^2.
+    corrections * (p - 1) network evaluations beside those of the predictor. Raises ValueError for a
+    relative step that is not positive or fewer than 1 correction. Source: Song et al. (2021, SDE),
+    algorithms 1 and 5, where the relative step is 2 r^2.
     """
 
     sampler: Sampler

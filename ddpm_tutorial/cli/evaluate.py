@@ -46,7 +46,7 @@ class Evaluate:
     steps: int | None = None
     """Steps of the sampler, 1..T. By default 50, or T if less."""
     sampler: Annotated[str, one_of(SAMPLERS)] = "ddim"
-    """ddpm (ancestral), ddim or dpm++."""
+    """ddpm (ancestral), ddim, dpm++ or heun, which runs the network twice a step."""
     terms: int | None = None
     """How many of the T - 1 denoising terms to measure for each image, at random t. By default 10,
     or all if there are fewer."""

@@ -35,7 +35,7 @@ class Sample:
     steps: int | None = None
     """How many steps, 1..T: more take longer and look better. By default 50, or T if less."""
     sampler: Annotated[str, one_of(SAMPLERS)] = "ddim"
-    """ddpm (ancestral), ddim or dpm++."""
+    """ddpm (ancestral), ddim, dpm++ or heun, which runs the network twice a step."""
     seed: int = 0
     """Seed of the noise: the same command draws the same digits."""
     eta: float = 0.0

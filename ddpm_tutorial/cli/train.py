@@ -83,8 +83,9 @@ class Train:
     diffusion_steps: Annotated[int, tyro.conf.arg(name="T")] = 1000
     """Number of diffusion steps T."""
     predicts: Annotated[str, one_of(PARAMETERISATIONS)] = "v"
-    """What the network predicts: the noise eps, the data x0, v, or, for the bound, the
-    probability of each grey level (goes well with --schedule log-snr)."""
+    """What the network predicts: the noise eps, the data x0, v, the velocity (goes well with
+    --schedule straight), or, for the bound, the probability of each grey level (goes well with
+    --schedule log-snr)."""
     channels: tuple[int, ...] = (48, 96)
     """Width of the network at each resolution, finest first."""
     with_labels: bool = False

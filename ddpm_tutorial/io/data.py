@@ -21,7 +21,6 @@ from urllib.request import Request, urlopen
 import numpy as np
 import platformdirs
 import torch
-import torchvision
 from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
@@ -305,6 +304,8 @@ def _fetch(file: DataFile, source: DataSource) -> bytes:
     what the disk does; nothing here touches the disk. Raises ConnectionError where no mirror
     answers, TutorialError where one does.
     """
+    import torchvision  # here, since it takes as long to import as the rest of the package
+
     tried, answered = [], False
     for mirror in getattr(torchvision.datasets, source.torchvision_name).mirrors:
         url = f"{mirror}{file.name.removesuffix('.gz')}.gz"

@@ -1,5 +1,6 @@
 """Pure functions of tensors: Gaussians, noise schedules, the forward process, exact models."""
 
+from ddpm_tutorial.mathematics.continuous import *
 from ddpm_tutorial.mathematics.exact import *
 from ddpm_tutorial.mathematics.forward import *
 from ddpm_tutorial.mathematics.gaussian import *

@@ -1,4 +1,4 @@
-"""The forward process q, its posterior, and the three views eps, x0 and v of one prediction.
+"""The forward process q, its posterior, and the views eps, x0, v and velocity of one prediction.
 
 Shapes throughout: x0, x_t, eps, v are (B, ...); t and s are int64 (B,), 1..T unless said
 otherwise. Coefficients are computed in float64 and cast to the dtype of the images.
@@ -19,6 +19,7 @@ __all__ = [
     "level_log_probs",
     "log_posterior_variance",
     "match",
+    "noise_share",
     "posterior_kl",
     "posterior_variance",
     "q_marginal",
@@ -30,6 +31,7 @@ __all__ = [
     "v_from_x0_and_eps",
     "x0_from_eps",
     "x0_from_v",
+    "x0_from_velocity",
 ]
 
 
@@ -162,6 +164,22 @@ def x0_from_v(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, v: Tensor) -> Ten
     """The x0 behind v at x_t. Source: Salimans and Ho (2022), appendix D."""
     signal, sigma = signal_and_sigma(schedule, t, x_t)
     return signal * x_t - sigma * v
+
+
+def noise_share(alpha_bar: Tensor) -> Tensor:
+    """How much of sqrt(alpha_bar) + sqrt(1 - alpha_bar) the noise has, in [0, 1], elementwise.
+
+    It is where on the straight path (1 - u) x0 + u eps x_t lies, divided by that sum. Source: Liu
+    et al. (2023), equation 1.
+    """
+    sigma = (1 - alpha_bar).sqrt()
+    return sigma / (alpha_bar.sqrt() + sigma)
+
+
+def x0_from_velocity(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, velocity: Tensor) -> Tensor:
+    """The x0 behind the velocity eps - x0 at x_t. Source: Lipman et al. (2023), section 4.1."""
+    signal, sigma = signal_and_sigma(schedule, t, x_t)
+    return (x_t - sigma * velocity) / (signal + sigma)
 
 
 def level_log_probs(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, log_weights: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "HIGHEST_NOISE",
     "SCHEDULES",
     "NoiseSchedule",
     "check_pairs",
@@ -21,9 +22,9 @@ class NoiseSchedule:
     """The tables of a forward process, float64, of length T + 1, indexed by t itself.
 
     t = 0 is the data: `beta[0] = 0`, `alpha_bar[0] = 1`, `snr[0] = inf`. Build one with
-    `linear`, `cosine`, `sigmoid` or `log_snr`, or from any `beta` (T + 1,) with `beta[0] = 0` and
-    `beta[1:]` strictly between 0 and 1; anything else raises ValueError, and so does a schedule
-    that leaves too little of the data for a float32 to hold.
+    `linear`, `cosine`, `sigmoid`, `log_snr` or `straight`, or from any `beta` (T + 1,) with
+    `beta[0] = 0` and `beta[1:]` strictly between 0 and 1; anything else raises ValueError, and so
+    does a schedule that leaves too little of the data for a float32 to hold.
     """
 
     beta: Tensor
@@ -132,6 +133,21 @@ class NoiseSchedule:
         before = torch.cat([torch.ones(1, dtype=torch.float64), signal[:-1]])
         return cls._from_steps(1 - signal / before)
 
+    @classmethod
+    def straight(cls, T: int = 1000) -> "NoiseSchedule":
+        """The schedule of flow matching: (1 - u) x_0 + u eps with u = t / T, up to a factor.
+
+        That path has the signal-to-noise ratio ((1 - u) / u)^2; divided by the root of
+        (1 - u)^2 + u^2 its variances add up to 1, as those of a chain do. It ends in pure noise, so
+        beta is clipped to 0.999, as for the cosine. Source: Liu et al. (2023), equation 1; Lipman
+        et al. (2023), section 4.1, example II, with sigma_min = 0.
+        """
+
+        def signal(u: float) -> float:
+            return (1 - u) ** 2 / ((1 - u) ** 2 + u**2)
+
+        return cls._from_signal(T, signal, beta_max=0.999)
+
     def shifted(self, factor: float) -> "NoiseSchedule":
         """The schedule whose signal-to-noise ratio is that of this one divided by factor^2.
 
@@ -188,7 +204,12 @@ SCHEDULES: dict[str, Callable[[int], NoiseSchedule]] = {
     "cosine": NoiseSchedule.cosine,
     "sigmoid": NoiseSchedule.sigmoid,
     "log-snr": NoiseSchedule.log_snr,
+    "straight": NoiseSchedule.straight,
 }
+
+# Spacings of steps by noise level start no higher than this: at 80 the data is drowned already,
+# and a schedule that is clipped may end far beyond. Source: Karras et al. (2022), table 1.
+HIGHEST_NOISE = 80.0
 
 
 def _check_number_of_steps(T: int) -> None:
@@ -197,14 +218,20 @@ def _check_number_of_steps(T: int) -> None:
 
 
 def timestep_pairs(
-    T: int, steps: int | None = None, spacing: str = "trailing"
+    over: int | NoiseSchedule, steps: int | None = None, spacing: str = "trailing"
 ) -> list[tuple[int, int]]:
     """The pairs (t, s), s < t, that a sampler walks: from (T, .) down to (., 0).
 
-    `steps` is the number of pairs, 1..T; None means all T. `spacing` is "trailing" (even strides,
-    counted back from T; Lin et al., 2024, table 2) or "quadratic" (strides that shrink towards
-    t = 0; Song et al., 2021, appendix D.2). Neither ever skips T or 0. Raises ValueError otherwise.
+    `over` is T, or the schedule itself. `steps` is the number of pairs, 1..T; None means all T.
+    `spacing` is "trailing" (even strides, counted back from T; Lin et al., 2024, table 2) or
+    "quadratic" (strides that shrink towards t = 0; Song et al., 2021, appendix D.2). Two go by the
+    noise level sqrt((1 - alpha_bar) / alpha_bar) of data at full strength, from where t = T stands
+    for no more than 80 down to that of t = 1, and then to 0: "log-snr" (even in its logarithm; Lu
+    et al., 2022, DPM-Solver, section 3.4) and "karras" (even in its seventh root; Karras et al.,
+    2022, equation 5); they need the schedule. None ever skips T or 0. Raises ValueError otherwise.
     """
+    schedule = over if isinstance(over, NoiseSchedule) else None
+    T = over.T if isinstance(over, NoiseSchedule) else over
     _check_number_of_steps(T)
     steps = T if steps is None else steps
     if not 1 <= steps <= T:
@@ -214,9 +241,42 @@ def timestep_pairs(
     elif spacing == "quadratic":
         # max(., k) keeps neighbours apart near 0, where the squares lie closer than 1.
         times = [max(math.floor(T * (k / steps) ** 2 + 0.5), k) for k in range(steps, -1, -1)]
+    elif spacing in _EVEN_IN:
+        if schedule is None:
+            raise ValueError(
+                f'spacing = "{spacing}" goes by noise levels: give the schedule, not T = {T}'
+            )
+        times = _times_by_noise(schedule, steps, *_EVEN_IN[spacing])
     else:
-        raise ValueError(f'spacing = "{spacing}": choose "trailing" or "quadratic"')
+        raise ValueError(
+            f'spacing = "{spacing}": choose one of trailing, quadratic, {", ".join(_EVEN_IN)}'
+        )
     return list(itertools.pairwise(times))
+
+
+# Spacings by noise level: the function of it in which steps are even, and its inverse.
+_EVEN_IN: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "log-snr": (torch.log, torch.exp),
+    "karras": (lambda level: level ** (1 / 7), lambda root: root**7),
+}
+
+
+def _times_by_noise(
+    schedule: NoiseSchedule,
+    steps: int,
+    to_even: Callable[[Tensor], Tensor],
+    from_even: Callable[[Tensor], Tensor],
+) -> list[int]:
+    """T, ..., 0: the times whose noise levels are nearest to `steps` levels in an even row."""
+    noise = schedule.snr[1:].rsqrt()
+    low, high = to_even(noise[0]), to_even(noise[-1].clamp(max=HIGHEST_NOISE))
+    wanted = from_even(torch.linspace(float(low), float(high), steps, dtype=torch.float64))
+    nearest = 1 + (noise.log()[None] - wanted.log()[:, None]).abs().argmin(1)
+    times = [schedule.T]
+    for k in range(steps - 1, 0, -1):
+        # One t for each step, and k of them left below: levels may lie closer than the table's.
+        times.append(max(min(int(nearest[k - 1]), times[-1] - 1), k))
+    return [*times, 0]
 
 
 def check_pairs(T: int, pairs: Sequence[tuple[int, int]]) -> None:

@@ -41,11 +41,12 @@ class DDPM(nn.Module):
     """A denoising diffusion model p(x_0:T) = p(x_T) prod_t p(x_{t-1} | x_t), with p(x_T) = N(0, I).
 
     `network` keeps the contract of a `Network`. `parameterisation` says what its output means: an
-    object, or the word for one ("eps", "x0", "v", "levels"); `reverse_variance` likewise ("small",
-    "large", "learned", "matched"; None takes the one that usually goes with the parameterisation).
-    Together they say how many output channels it must have for each of the image: the sum of their
-    `outputs`. `shape` is the shape of one example. `min_snr` (gamma > 0) weighs the squared error
-    of x_0 by min(snr, gamma) (Hang et al., 2023, equation 8); None weighs what is predicted by 1.
+    object, or the word for one ("eps", "x0", "v", "velocity", "levels"); `reverse_variance`
+    likewise ("small", "large", "learned", "matched"; None takes the one that usually goes with the
+    parameterisation). Together they say how many output channels it must have for each of the
+    image: the sum of their `outputs`. `shape` is the shape of one example. `min_snr` (gamma > 0)
+    weighs the squared error of x_0 by min(snr, gamma) (Hang et al., 2023, equation 8); None weighs
+    what is predicted by 1.
 
     Called with what Algorithm 1 draws, it gives the training loss; `denoiser` gives what to sample
     from and to measure. Raises ValueError for an unknown word, things that do not go together, or

@@ -1,7 +1,7 @@
 """Parameterisations: what a network is trained towards, and how its output reads as x_0.
 
-The noise, the data and v are three views of one guess; a distribution over the 256 grey levels
-says more. Each is one object.
+The noise, the data, v and the velocity are views of one guess; a distribution over the 256 grey
+levels says more. Each is one object.
 """
 
 from abc import ABC, abstractmethod
@@ -17,9 +17,11 @@ from ddpm_tutorial.mathematics.forward import (
     eps_from_x0,
     level_log_probs,
     match,
+    noise_share,
     v_from_x0_and_eps,
     x0_from_eps,
     x0_from_v,
+    x0_from_velocity,
 )
 from ddpm_tutorial.mathematics.gaussian import discretized_normal_log_prob, grey_levels
 from ddpm_tutorial.mathematics.schedule import NoiseSchedule
@@ -37,6 +39,7 @@ __all__ = [
     "Parameterisation",
     "SquaredError",
     "V",
+    "Velocity",
 ]
 
 # Nichol and Dhariwal (2021), section 3.1: small enough to leave L_simple in charge.
@@ -227,6 +230,28 @@ class V(SquaredError):
         return 1 - alpha_bar
 
 
+class Velocity(SquaredError):
+    """The network guesses the velocity of flow matching. Source: Lipman et al. (2023).
+
+    It is that of the straight path from data to noise, whatever the schedule: where on this path
+    x_t lies follows from alpha_bar_t, see `noise_share`.
+    """
+
+    name = "velocity"
+
+    def target(self, drawn: Drawn) -> Tensor:
+        """Eps - x0, the same all along the path."""
+        return drawn.eps - drawn.x0
+
+    def x0(self, schedule: NoiseSchedule, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """The data from which the guessed velocity leads here."""
+        return x0_from_velocity(schedule, x_t, t, output)
+
+    def error_of_x0(self, alpha_bar: Tensor) -> Tensor:
+        """The square of the share of the noise: by that much of the velocity x_0 lies back."""
+        return noise_share(alpha_bar).square()
+
+
 class Levels(Parameterisation):
     """The network weighs the 256 grey levels of each entry; its loss is the bound itself.
 
@@ -272,7 +297,7 @@ class Levels(Parameterisation):
 
 
 PARAMETERISATIONS: dict[str, Parameterisation] = {
-    one.name: one for one in (Eps(), X0(), V(), Levels())
+    one.name: one for one in (Eps(), X0(), V(), Velocity(), Levels())
 }
 
 

@@ -143,7 +143,7 @@ def test_a_number_shows_its_equation_to_a_pointer_and_a_key(number):
         expect(shown).to_have_count(0)
         reach()
         expect(shown.locator(".katex-html")).to_contain_text("x")
-        assert link.get_attribute("aria-describedby") == "equation-preview"
+        assert link.get_attribute("aria-describedby") == "preview"
         box = shown.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE

@@ -98,6 +98,53 @@ def test_a_page_is_light_enough_for_a_phone(visits):
     assert {name: size for name, size in whole.items() if size > MOST} == {}
 
 
+FACES = {".bd-article p": 400, ".bd-article h3": 600, ".bd-article em": 400, "strong": 600}
+
+
+@pytest.mark.parametrize("place", FACES)
+def test_the_text_is_set_in_the_books_own_typeface(open_page, place):
+    page = open_page("05-reverse-process.html", PHONE)
+    page.evaluate("document.fonts.ready")
+    session = page.context.new_cdp_session(page)
+    root = session.send("DOM.getDocument")["root"]["nodeId"]
+    session.send("CSS.enable")
+    node = session.send("DOM.querySelector", {"nodeId": root, "selector": place})["nodeId"]
+    fonts = session.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
+    most = max(fonts, key=lambda font: font["glyphCount"])
+    assert (most["familyName"], most["isCustomFont"]) == ("Book Text", True)
+    assert str(FACES[place]) in most["postScriptName"]
+    assert ("Italic" in most["postScriptName"]) == place.endswith("em")
+
+
+def test_the_typeface_is_light():
+    fonts = (BOOK / "_static" / "typeface").glob("*.woff2")
+    assert 0 < sum(font.stat().st_size for font in fonts) <= 150 * KILO
+
+
+def test_what_is_printed_keeps_its_columns_on_a_phone(open_page):
+    page = open_page("15-common-mistakes.html", PHONE)
+    printed = page.locator(".output.stream[style] pre")
+    assert printed.count() > 20
+    wider = (
+        "(all) => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)"
+    )
+    assert printed.evaluate_all(wider) == []
+    sizes = printed.evaluate_all(
+        "(all) => all.map((e) => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert min(sizes) >= 9
+
+
+def test_an_equation_of_an_appendix_has_its_letter(open_page):
+    page = open_page("gaussian-identities.html", WIDE)
+    expect(page.locator("#equation-eq-id-density .eqno")).to_contain_text("(B.1)")
+    expect(page.locator("h1 .section-number").last).to_have_text("B. ")
+    named = open_page("05-reverse-process.html", WIDE).locator(
+        "a[href$='#equation-eq-id-condition']"
+    )
+    expect(named.first).to_have_text("(B.5)")
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if re.match(r"0[67]-", name)])
 def test_formulas_show_within_two_seconds_on_a_slow_connection(new_context, server, name):
     page = new_context(PHONE).new_page()

@@ -119,3 +119,13 @@ def test_nothing_is_cut_off_or_folded(browser, pdf):
     page.goto(pdf.with_suffix(".html").as_uri())
     assert page.evaluate(LOST) == []
     page.close()
+
+
+def test_long_algebra_is_open_and_the_symbols_of_a_page_are_left_to_the_notation(browser, tmp_path):
+    html = tmp_path / "book.html"
+    html.write_text(make_pdf.join([(PART, ["07-kl-terms"])])[1], encoding="utf-8")
+    page = browser.new_page()
+    page.goto(html.as_uri())
+    assert page.locator("details.algebra[open]").count() >= 4
+    assert page.locator("details:not([open]), details.symbols").count() == 0
+    page.close()

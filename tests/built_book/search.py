@@ -62,6 +62,17 @@ def test_the_search_answers_what_readers_ask(open_page, question):
     assert re.sub(r"(#.*)\1", r"\1", address) == QUESTIONS[question]
 
 
+@pytest.mark.parametrize("question", ["ELBO", "cosine schedule", "posterior variance", "exercises"])
+def test_the_search_lists_a_page_once(open_page, question):
+    page = open_page(f"search.html?q={quote_plus(question)}", WIDE)
+    expect(page.locator("#search-results li").first).to_be_visible()
+    expect(page.locator("#search-results .search-summary")).to_contain_text("found")
+    links = page.locator("#search-results li > a").evaluate_all("(all) => all.map((a) => a.href)")
+    pages = [re.sub(r"[?#].*", "", link) for link in links]
+    assert len(pages) > 1
+    assert len(pages) == len(set(pages))
+
+
 def test_the_index_leads_to_the_terms(open_page):
     page = open_page("genindex.html", WIDE)
     for term, name in TERMS.items():
