@@ -22,9 +22,20 @@ from ddpm_tutorial import (
     DDIM,
     DDPM,
     Ancestral,
+    AveragePooling,
+    Blur,
+    Clipped,
     DDPMConfig,
+    Denoiser,
+    Distance,
     GaussianMixture,
+    Mask,
+    MatchedGuidance,
+    Measurement,
     NoiseSchedule,
+    PosteriorGuidance,
+    Replacement,
+    Resampled,
     Sampler,
     TrainingConfig,
     TransformerConfig,
@@ -32,6 +43,7 @@ from ddpm_tutorial import (
     ddim_invert,
     filled_like,
     p_reverse,
+    particle_filter,
     probability_flow_log_prob,
     sample,
     sample_path,
@@ -196,6 +208,57 @@ def test_every_sampler_runs_on_the_meta_device(
     assert (images.device, images.shape) == (META, (2, 1, 28, 28))
 
 
+def wrapper_of(likelihood: str, wrapper: str) -> Callable[[DDPM], Denoiser]:
+    """What wraps the denoiser of a model, with what was measured on the CPU."""
+    known = torch.zeros(1, 28, 28, dtype=torch.bool)
+    known[:, :14] = True
+    A = {"mask": Mask(known), "averages": AveragePooling(4), "blur": Blur(1.0)}[likelihood]
+    measured = Measurement(A(torch.zeros(2, 1, 28, 28)), A, 0.1)
+    wrap = {
+        "replacement": lambda inside: Replacement(inside, measured),
+        "posterior": lambda inside: Clipped(PosteriorGuidance(inside, measured)),
+        "distance": lambda inside: PosteriorGuidance(inside, Distance(measured.y, A, 1.0)),
+        "matched": lambda inside: Clipped(MatchedGuidance(inside, measured, 2)),
+    }[wrapper]
+    return lambda model: wrap(model.denoiser(clip=False))
+
+
+WRAPPED = [
+    (likelihood, wrapper)
+    for wrapper in ("replacement", "posterior", "distance", "matched")
+    for likelihood in ("mask", "averages", "blur")
+    if (likelihood, wrapper) != ("blur", "replacement")
+]
+every_wrapper = pytest.mark.parametrize(("likelihood", "wrapper"), WRAPPED, ids=str)
+samplers_around = pytest.mark.parametrize("sampler", ["ddpm", Resampled(DDIM(0.5), 2)], ids=str)
+
+
+@every_wrapper
+@samplers_around
+def test_every_wrapper_runs_on_the_meta_device(
+    likelihood: str, wrapper: str, sampler: str | Sampler
+) -> None:
+    model = tiny_model(num_classes=0).to(META)
+    denoiser = wrapper_of(likelihood, wrapper)(model)
+    with OneDevice():
+        path = list(sample_path(denoiser, 2, sampler, 3, cpu_generator()))
+    for _, x_t, x0_hat in path:
+        assert (x_t.device, x_t.shape) == (META, (2, 1, 28, 28))
+        assert (x0_hat.device, x0_hat.shape) == (META, (2, 1, 28, 28))
+    assert sample(denoiser, 2, sampler, 3, batch_size=1).device == META
+
+
+def test_particles_run_on_the_meta_device() -> None:
+    measured = Measurement(torch.zeros(1, 1, 7, 7), AveragePooling(4), 0.1)
+    model = tiny_model(num_classes=0).to(META)
+    guidance = PosteriorGuidance(model.denoiser(clip=False), measured)
+    with OneDevice():
+        *_, particles = particle_filter(guidance, 2, 3, cpu_generator())
+    tensors = [part for part in particles if isinstance(part, Tensor)]
+    assert all(tensor.device == META for tensor in tensors)
+    assert particles.x.shape == (2, 1, 28, 28)
+
+
 def test_inversion_runs_on_the_meta_device() -> None:
     model = tiny_model().to(META)
     images = torch.zeros(2, 1, 28, 28, device=META)
@@ -351,3 +414,25 @@ def test_likelihood_of_the_flow_runs_on_a_fake_gpu() -> None:
         log_prob = probability_flow_log_prob(mixture, torch.zeros(3, 2, device=CUDA), 4)
         assert on_cuda(log_prob)
         assert log_prob.shape == (3,)
+
+
+@every_wrapper
+@samplers_around
+@pytest.mark.usefixtures("no_backward_pass")
+def test_every_wrapper_runs_on_a_fake_gpu(
+    likelihood: str, wrapper: str, sampler: str | Sampler
+) -> None:
+    model, wrap = tiny_model(num_classes=0), wrapper_of(likelihood, wrapper)
+    with fake_gpu(model):
+        path = list(sample_path(wrap(model), 2, sampler, 3))
+        assert all(on_cuda(x_t) and on_cuda(x0_hat) for _, x_t, x0_hat in path)
+
+
+@pytest.mark.usefixtures("no_backward_pass")
+def test_particles_run_on_a_fake_gpu() -> None:
+    measured = Measurement(torch.zeros(1, 1, 7, 7), AveragePooling(4), 0.1)
+    model = tiny_model(num_classes=0)
+    with fake_gpu(model):
+        guidance = PosteriorGuidance(model.denoiser(clip=False), measured)
+        *_, particles = particle_filter(guidance, 2, 3, cpu_generator())
+        assert all(on_cuda(part) for part in particles if isinstance(part, Tensor))

@@ -63,6 +63,19 @@ TERMS = {
         "stochastic differential equation",
         "velocity",
     ],
+    "17-inverse-problems": [
+        "classifier guidance",
+        "conjugate gradients",
+        "deblurring",
+        "diffusion posterior sampling",
+        "effective sample size",
+        "inpainting",
+        "inverse problem",
+        "RePaint",
+        "sequential Monte Carlo",
+        "super-resolution",
+        "twisted diffusion sampler",
+    ],
 }
 
 SOUGHT = {

@@ -2,7 +2,10 @@
 
 from ddpm_tutorial.algorithms.elbo import *
 from ddpm_tutorial.algorithms.evaluation import *
+from ddpm_tutorial.algorithms.inverse import *
+from ddpm_tutorial.algorithms.measurement import *
 from ddpm_tutorial.algorithms.optimizers import *
+from ddpm_tutorial.algorithms.particles import *
 from ddpm_tutorial.algorithms.processes import *
 from ddpm_tutorial.algorithms.sampling import *
 from ddpm_tutorial.algorithms.scores import *

@@ -8,6 +8,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
 from ddpm_tutorial.errors import check_finite
 from ddpm_tutorial.mathematics.forward import Prediction, eps_from_x0, match, q_posterior
@@ -16,6 +17,7 @@ from ddpm_tutorial.mathematics.schedule import NoiseSchedule
 
 __all__ = [
     "GaussianMixture",
+    "JointMixture",
 ]
 
 
@@ -31,7 +33,7 @@ class GaussianMixture:
     It is a `Denoiser`, as a trained model gives one: whatever takes a denoiser takes a mixture.
     """
 
-    shape = (1,)
+    shape: tuple[int, ...] = (1,)
     like = torch.empty(0, dtype=torch.float64)
     count = None
 
@@ -48,8 +50,7 @@ class GaussianMixture:
                 f"{len(weights)} weights, {len(means)} means, {len(variances)} variances: give as "
                 f"many of each"
             )
-        if abs(sum(weights) - 1) > 1e-9 or min(weights) <= 0:
-            raise ValueError(f"weights = {weights}: they must be positive and sum to 1")
+        _check_weights(weights)
         if not 0 < min(variances) <= max(variances) < math.inf or not math.isfinite(sum(means)):
             raise ValueError(
                 f"variances = {variances}, means = {means}: all must be finite, and the variances "
@@ -78,10 +79,7 @@ class GaussianMixture:
     def score(self, x_t: Tensor, t: Tensor) -> Tensor:
         """The gradient of ln q(x_t) with respect to x_t, shaped like x_t; t int64 (B,), 0..T."""
         responsibilities = self._component_log_probs(x_t, t).softmax(-1)
-        x = x_t[..., None].double()
-        alpha_bar = match(self.schedule.alpha_bar_at(t), x)
-        spread = alpha_bar * self.variances + 1 - alpha_bar
-        return (responsibilities * (alpha_bar.sqrt() * self.means - x) / spread).sum(-1)
+        return (responsibilities * self._component_scores(x_t, t)).sum(-1)
 
     def reverse_given(
         self, prediction: Prediction, x_t: Tensor, t: Tensor, s: Tensor | None = None
@@ -133,15 +131,26 @@ class GaussianMixture:
     def _x0_moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of x_0 given x_t."""
         responsibilities = self._component_log_probs(x_t, t).softmax(-1)
+        means, within = self._component_moments(x_t, t)
+        mean = (responsibilities * means).sum(-1)
+        between = (means - mean[..., None]).square()
+        return mean, (responsibilities * (within + between)).sum(-1)
+
+    def _component_moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of x_0 given x_t and the component, each (B, ..., K)."""
         x = x_t[..., None].double()  # 1 - alpha_bar keeps its digits only in float64
         alpha_bar = match(self.schedule.alpha_bar_at(t), x)
         spread = alpha_bar * self.variances + 1 - alpha_bar
         gain = alpha_bar.sqrt() * self.variances / spread
         means = self.means + gain * (x - alpha_bar.sqrt() * self.means)
-        mean = (responsibilities * means).sum(-1)
-        within = self.variances * (1 - alpha_bar) / spread
-        between = (means - mean[..., None]).square()
-        return mean, (responsibilities * (within + between)).sum(-1)
+        return means, self.variances * (1 - alpha_bar) / spread
+
+    def _component_scores(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """The score of each component at x_t, (B, ..., K)."""
+        x = x_t[..., None].double()
+        alpha_bar = match(self.schedule.alpha_bar_at(t), x)
+        spread = alpha_bar * self.variances + 1 - alpha_bar
+        return (alpha_bar.sqrt() * self.means - x) / spread
 
     def _component_log_probs(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Ln of weight times density of each component at x_t, (B, ..., K)."""
@@ -151,3 +160,101 @@ class GaussianMixture:
         return self.weights.log() + normal_log_prob(
             x, alpha_bar.sqrt() * self.means, variance.log()
         )
+
+
+class JointMixture(GaussianMixture):
+    """The best denoiser of D entries that belong together: a mixture with full covariances.
+
+    Component k has weight `weights[k]`, mean `means[k]` (D,) and covariance `covariances[k]`
+    (D, D), which may be singular. An example is (D,). All else is as in a `GaussianMixture`, but
+    for one thing: x0_variance, and the reverse step with it, leave out how entries go together
+    given x_t. Raises ValueError for weights that are not a distribution, shapes that do not fit, or
+    covariances that are none.
+    """
+
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        weights: list[float],
+        means: list[list[float]] | Tensor,
+        covariances: list[list[list[float]]] | Tensor,
+    ) -> None:
+        _check_weights(weights)
+        self.schedule = schedule
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.means = torch.as_tensor(means, dtype=torch.float64)
+        self.covariances = torch.as_tensor(covariances, dtype=torch.float64)
+        self.true_prior = False
+        fitting = self.means.ndim == 2 and len(self.means) == len(weights)
+        if not fitting or self.covariances.shape != (*self.means.shape, self.means.shape[-1]):
+            raise ValueError(
+                f"{len(weights)} weights, means of shape {tuple(self.means.shape)}, covariances of "
+                f"shape {tuple(self.covariances.shape)}: give (K,), (K, D) and (K, D, D)"
+            )
+        check_finite("means", self.means)
+        check_finite("covariances", self.covariances)
+        lengths, self.axes = torch.linalg.eigh(self.covariances)
+        uneven = (self.covariances - self.covariances.mT).abs().max()
+        if float(uneven) > 1e-9 or float(lengths.min()) < -1e-9:
+            raise ValueError(
+                f"covariances = {self.covariances.tolist()}: each must be symmetric, with no "
+                f"negative eigenvalue"
+            )
+        self.lengths = lengths.clamp(min=0)
+        self.shape = tuple(self.means.shape[1:])
+
+    def entry(self, index: int) -> GaussianMixture:
+        """One entry alone: a mixture in one dimension. It must not be known exactly."""
+        variances = self.covariances[:, index, index].tolist()
+        weights, means = self.weights.tolist(), self.means[:, index].tolist()
+        return GaussianMixture(self.schedule, weights, means, variances)
+
+    def given(self, A: Tensor, y: Tensor, sigma: float) -> tuple["JointMixture", Tensor]:
+        """The mixture of x_0 given y = A x_0 + sigma n, with n ~ N(0, I), and ln p(y), in nats.
+
+        A is (M, D), y (M,), sigma >= 0 a standard deviation. Each component is conditioned on its
+        own, and its weight multiplied by the density with which it foresees y.
+        """
+        A, y = A.double(), y.double()
+        noise = sigma**2 * torch.eye(len(y), dtype=torch.float64)
+        spread = A @ self.covariances @ A.T + noise
+        gain = self.covariances @ A.T @ torch.linalg.inv(spread)
+        seen = MultivariateNormal(self.means @ A.T, spread).log_prob(y) + self.weights.log()
+        means = self.means + (gain @ (y - self.means @ A.T)[..., None])[..., 0]
+        covariances = self.covariances - gain @ A @ self.covariances
+        covariances = (covariances + covariances.mT) / 2
+        weights = seen.softmax(0).tolist()
+        return JointMixture(self.schedule, weights, means, covariances), seen.logsumexp(0)
+
+    def _along_axes(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x_t less the mean of each component, along the axes of its covariance; with alpha_bar.
+
+        And the variance of x_t along them; all broadcast to (B, K, D).
+        """
+        x = x_t[:, None].double()
+        alpha_bar = match(self.schedule.alpha_bar_at(t), x)
+        away = torch.einsum("bkd,kde->bke", x - alpha_bar.sqrt() * self.means, self.axes)
+        return away, alpha_bar, alpha_bar * self.lengths + 1 - alpha_bar
+
+    def _component_log_probs(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Ln of weight times density of each component at x_t: one for all entries, (B, 1, K)."""
+        away, _, spread = self._along_axes(x_t, t)
+        each = normal_log_prob(away, torch.zeros_like(away), spread.log()).sum(-1)
+        return (self.weights.log() + each)[:, None]
+
+    def _component_moments(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        away, alpha_bar, spread = self._along_axes(x_t, t)
+        moved = alpha_bar.sqrt() * self.lengths / spread * away
+        means = self.means + torch.einsum("bke,kde->bkd", moved, self.axes)
+        within = self.lengths * (1 - alpha_bar) / spread
+        variances = torch.einsum("bke,kde->bkd", within, self.axes.square())
+        return means.mT, variances.mT
+
+    def _component_scores(self, x_t: Tensor, t: Tensor) -> Tensor:
+        away, _, spread = self._along_axes(x_t, t)
+        return -torch.einsum("bke,kde->bkd", away / spread, self.axes).mT
+
+
+def _check_weights(weights: list[float]) -> None:
+    if abs(sum(weights) - 1) > 1e-9 or min(weights) <= 0:
+        raise ValueError(f"weights = {weights}: they must be positive and sum to 1")

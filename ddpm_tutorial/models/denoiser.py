@@ -101,7 +101,7 @@ class Denoiser(Protocol):
         """The denoiser for samples start..stop - 1 of those for which it holds values."""
         return self
 
-    def unclipped(self) -> Self:
+    def unclipped(self) -> "Denoiser":
         """The denoiser that sees the same, and cuts nothing off: what the score is read from."""
         return self
 
