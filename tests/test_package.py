@@ -34,6 +34,7 @@ FLOORS = {
         "reverse_variance",
         "denoiser",
         "ddpm",
+        "masked",
         "config",
         "classifier",
         "vae",
