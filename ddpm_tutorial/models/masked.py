@@ -139,7 +139,8 @@ class MaskedDiffusion(nn.Module):
                 f"the network gave {tuple(output.shape)} for an input of shape "
                 f"{tuple(seen.shape)}: {self.symbols} symbols need {wanted}"
             )
-        return output.unflatten(1, (self.symbols, x0.shape[1]))
+        weights: Tensor = output.unflatten(1, (self.symbols, x0.shape[1]))
+        return weights
 
     def surprise(self, x0: Tensor, masked: Tensor) -> Tensor:
         """-ln p(x_0 = its symbol | the visible entries) of each masked entry, in nats.

@@ -1,0 +1,238 @@
+"""The chain that masks beside the chain that adds normal noise: bits, growth, parallel unmasking.
+
+    DDPM_TUTORIAL_DATA=FOLDER_WITH_MNIST python experiments/discrete.py [--runs]
+
+Two models with the same U-Net, optimiser, batches and number of steps, with three seeds each, on
+MNIST's training images but the last 5,000:
+
+- masked: value and mask go in, log-weights of the 256 levels come out (`MaskedDiffusion`).
+- gaussian: the chain of the book as `mnist-bound` was trained (log-snr schedule, "levels").
+
+Of each the bound on images held out is measured twice on the way and at the end, always of
+the averaged weights. Of the masked one also how surprising a masked pixel is where n of them are
+masked, for 64 values of n: from these follows the code length with 64, 16, 4 and 1 steps of
+unmasking. Nothing is chosen by these images, and the test set is not looked at.
+
+--runs trains and measures. What is done is kept under runs/discrete, so that a second call goes on:
+some 25 minutes of one core in all, where a call without it takes no time. Both write
+book/results/discrete.json and, beside it, the samples of the first seed: rows of 784, 64, 16, 4 and
+1 steps.
+"""
+
+import argparse
+import functools
+import math
+import statistics
+from typing import Any
+
+import torch
+from _compare import keep_picture, kept_picture, paired_difference
+from _results import (
+    RESULTS,
+    SEEDS,
+    all_work,
+    complete_mnist,
+    name_of_precision,
+    share_work,
+    with_spread,
+    write_work,
+)
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ddpm_tutorial import (
+    DDPMConfig,
+    MaskedDiffusion,
+    NoiseSchedule,
+    TrainingConfig,
+    UNetConfig,
+    make_accelerator,
+    measure_bound,
+    to_bits_per_dim,
+    train,
+)
+from ddpm_tutorial.plotting import save_sheet
+
+NAME, T, HELD_OUT = "discrete", 1000, 5_000
+STEPS, BATCH = 500, 32
+RECORDED = {125: 150, 250: 150, 500: 600}  # after so many steps, on so many images
+TERMS, GROUPS, CURVE_IMAGES = 8, 64, 50
+UNMASKED_IN, SHOWN = (784, 64, 16, 4, 1), 8
+MODELS = ("masked", "gaussian")
+PARTS = {f"{name}, seed {seed}": (name, seed) for seed in SEEDS for name in MODELS}
+
+
+def main() -> None:
+    """Measure if asked to, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", action="store_true", help="train and measure")
+    if parser.parse_args().runs:
+        torch.set_num_threads(1)
+        share_work(NAME, {part: functools.partial(one_run, *PARTS[part]) for part in PARTS})
+    found = all_work(NAME, PARTS)
+    figures = {part: record["figures"] for part, record in found.items()}
+    first = next(iter(PARTS))
+    write_work(
+        NAME,
+        collected(figures),
+        found,
+        precision=f"training {figures[first]['computed_in']}, bounds float32",
+        machine_of=first,
+    )
+    sheet = kept_picture(NAME, "samples")
+    if sheet is not None:
+        save_sheet(RESULTS / f"{NAME}-samples.png", sheet, zoom=1, columns=SHOWN)
+
+
+@functools.cache
+def parts_of_mnist() -> tuple[Tensor, Tensor]:
+    """The images trained on, and those held out."""
+    images = complete_mnist()[0].images
+    return images[:-HELD_OUT], images[-HELD_OUT:]
+
+
+def build(name: str) -> nn.Module:
+    """A model before training; both have the U-Net that ships."""
+    if name == "masked":
+        network = UNetConfig(image_channels=2).build(outputs=128)  # 2 x 128 is one for each level
+        return MaskedDiffusion(network, NoiseSchedule.cosine(T))
+    return DDPMConfig("log-snr", T, "levels").build()
+
+
+def one_run(name: str, seed: int) -> dict[str, Any]:
+    """Train one model with one seed, and measure it on the way."""
+    seen, unseen = parts_of_mnist()
+    torch.manual_seed(seed)
+    model, config = build(name), TrainingConfig(steps=STEPS, batch_size=BATCH, seed=seed)
+    found: dict[str, Any] = {"computed_in": name_of_precision(make_accelerator())}
+    found["weights"] = sum(weight.numel() for weight in model.parameters())
+    for record in tqdm(train(model, seen, config), f"{name}, {seed}", STEPS, mininterval=10):
+        if record.step in RECORDED:
+            bits, error = bound_of(record.ema, unseen[: RECORDED[record.step]])
+            found[str(record.step)] = {"bits_per_dim": bits, "standard_error": error}
+    if name == "masked":
+        found["curve"] = curve_of(record.ema, unseen[:CURVE_IMAGES])
+        if seed == SEEDS[0]:
+            rows = [
+                record.ema.sample(SHOWN, steps, torch.Generator().manual_seed(1))
+                for steps in UNMASKED_IN
+            ]
+            keep_picture(NAME, "samples", torch.cat(rows))
+    return found
+
+
+def bound_of(model: nn.Module, images: Tensor) -> tuple[float, float]:
+    """Bits per dimension, and the standard error over the images; the same draws for all models."""
+    generator = torch.Generator().manual_seed(1000)
+    if isinstance(model, MaskedDiffusion):
+        bits = torch.cat([model.bits_per_dim(x, generator, TERMS) for x in images.split(50)])
+        return float(bits.mean()), float(bits.std() / math.sqrt(len(bits)))
+    total = measure_bound(model, images, generator, TERMS - 1, batch_size=50).total
+    return total.mean, total.standard_error
+
+
+@torch.no_grad()
+def curve_of(model: MaskedDiffusion, images: Tensor) -> dict[str, Any]:
+    """The surprise of a masked pixel, in bits, where n pixels are masked, and what follows.
+
+    `bits` holds the code length of the images where they are unmasked in K steps. Its first step
+    sees n = 784 masked pixels and reveals 784 / K of them, the next one the rest, and so on.
+    """
+    generator = torch.Generator().manual_seed(2000)
+    edges = [round(784 * k / GROUPS) for k in range(GROUPS + 1)]
+    order = torch.rand(len(images), 784, generator=generator).argsort(1).argsort(1)
+    order = order.view_as(images)
+    columns = []
+    for start in edges[:-1]:
+        masked = order >= start
+        nats = torch.cat(
+            [
+                model.surprise(x, m).flatten(1).sum(1)
+                for x, m in zip(images.split(50), masked.split(50), strict=True)
+            ]
+        )
+        columns.append(to_bits_per_dim(nats, 784 - start))
+    of_image = torch.stack(columns, 1).double()  # (images, GROUPS)
+    one_by_one = torch.cat(
+        [model.bits_per_dim(x, generator, GROUPS) for x in images.split(50)]
+    ).double()
+    bits, lost = {str(784): float(one_by_one.mean())}, {}
+    for steps in UNMASKED_IN[1:]:
+        starts = list(range(0, GROUPS, GROUPS // steps))
+        stops = [edges[k] for k in (*starts[1:], GROUPS)]
+        sizes = torch.tensor([b - edges[a] for a, b in zip(starts, stops, strict=True)])
+        length = of_image[:, starts] @ (sizes / 784).double()
+        bits[str(steps)] = float(length.mean())
+        more = length - one_by_one
+        lost[str(steps)] = {
+            "mean": float(more.mean()),
+            "standard_error": float(more.std() / math.sqrt(len(more))),
+        }
+    masked_pixels = [784 - start for start in edges[:-1]]
+    return {"n": masked_pixels, "surprise": of_image.mean(0).tolist(), "bits": bits, "lost": lost}
+
+
+def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread over the seeds."""
+    runs = {name: [found[f"{name}, seed {seed}"] for seed in SEEDS] for name in MODELS}
+
+    def bits(name: str, step: int) -> list[float]:
+        return [run[str(step)]["bits_per_dim"] for run in runs[name]]
+
+    curves = [run["curve"] for run in runs["masked"]]
+    return {
+        "settings": {
+            "steps": STEPS,
+            "batch": BATCH,
+            "T": T,
+            "terms": TERMS,
+            "held_out": HELD_OUT,
+            "images": {str(step): images for step, images in RECORDED.items()},
+            "curve_images": CURVE_IMAGES,
+        },
+        "seeds": list(SEEDS),
+        "models": {
+            name: {
+                "weights": runs[name][0]["weights"],
+                "bits_per_dim": {
+                    str(step): with_spread(bits(name, step))
+                    | {"standard_error_over_images": over_images(runs[name], step)}
+                    for step in RECORDED
+                },
+            }
+            for name in MODELS
+        },
+        "masked-minus-gaussian": {
+            str(step): paired_difference(bits("masked", step), bits("gaussian", step))
+            for step in RECORDED
+        },
+        "surprise": {
+            "n": curves[0]["n"],
+            "bits": [
+                with_spread(list(values))
+                for values in zip(*(curve["surprise"] for curve in curves), strict=True)
+            ],
+        },
+        "unmasked_in": {
+            str(steps): with_spread([curve["bits"][str(steps)] for curve in curves])
+            for steps in UNMASKED_IN
+        },
+        "lost": {
+            str(steps): with_spread([curve["lost"][str(steps)]["mean"] for curve in curves])
+            | {
+                "standard_error_over_images": max(
+                    c["lost"][str(steps)]["standard_error"] for c in curves
+                )
+            }
+            for steps in UNMASKED_IN[1:]
+        },
+    }
+
+
+def over_images(runs: list[dict[str, Any]], step: int) -> float:
+    """The mean of the standard errors that the runs report."""
+    return round(statistics.mean(run[str(step)]["standard_error"] for run in runs), 5)
+
+
+if __name__ == "__main__":
+    main()
