@@ -51,6 +51,14 @@ TERMS = {
         "learned variance",
         "Min-SNR",
     ],
+    "19-discrete-diffusion": [
+        "absorbing state",
+        "any-order",
+        "autoregressive",
+        "factorisation error",
+        "masked diffusion",
+        "mutual information",
+    ],
 }
 
 SOUGHT = {

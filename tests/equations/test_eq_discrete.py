@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from scipy import integrate
-from toys import AVERAGE, number
+from toys import number
 
 from ddpm_tutorial import NoiseSchedule, is_masked, unmasking_share
 
@@ -58,21 +58,24 @@ def mean_of_n(x):
     return torch.stack(found)
 
 
-@pytest.mark.equation("eq-mask-marginal", latex="00000000", code=[is_masked])
+@pytest.mark.equation("eq-mask-marginal", latex="dcadefb1", code=[is_masked])
 def test_t_steps_at_once(claim):
     eps = torch.randn(20_000, generator=torch.Generator().manual_seed(0)).double()
+    products, printed = [], []
     for schedule in SCHEDULES:
         for t in (1, 17, 40):
-            product = claim.printed(side=1, beta=schedule.beta, t=t)
-            claim.equal(product, claim.printed(alpha_bar=schedule.alpha_bar, t=t))
-            if t == 17:
-                visible = ~is_masked(schedule, torch.full((20_000,), t), eps)
-                claim.mean(visible.double(), product)
+            products.append(claim.printed(side=1, beta=schedule.beta, t=t))
+            printed.append(claim.printed(alpha_bar=schedule.alpha_bar, t=t))
+    claim.equal(torch.stack(products), torch.stack(printed))
+    t = torch.full((20_000,), 17)
+    visible = torch.stack([~is_masked(schedule, t, eps) for schedule in SCHEDULES], 1)
+    claim.mean(visible.double(), torch.stack(printed)[1::3])
 
 
-@pytest.mark.equation("eq-mask-posterior", latex="00000000", code=[unmasking_share])
+@pytest.mark.equation("eq-mask-posterior", latex="d68c3670", code=[unmasking_share])
 def test_the_posterior_is_that_of_bayes_rule(claim):
     """From the matrices of the steps: state 0 is visible, state 1 is masked."""
+    found, shares, printed = [], [], []
     for schedule in SCHEDULES:
 
         def between(s, t, beta=schedule.beta):
@@ -82,39 +85,48 @@ def test_the_posterior_is_that_of_bayes_rule(claim):
             return matrix
 
         for s, t in ((0, 1), (3, 4), (2, 30), (20, 40)):
-            bayes = between(0, s)[0, 0] * between(s, t)[0, 1] / between(0, t)[0, 1]
-            printed = claim.printed(alpha_bar=schedule.alpha_bar, s=s, t=t)
-            claim.equal(bayes, printed)
-            share = unmasking_share(schedule, torch.tensor([t]), torch.tensor([s]))
-            claim.equal(share[0], printed)
+            found.append(between(0, s)[0, 0] * between(s, t)[0, 1] / between(0, t)[0, 1])
+            shares.append(unmasking_share(schedule, torch.tensor([t]), torch.tensor([s]))[0])
+            printed.append(claim.printed(alpha_bar=schedule.alpha_bar, s=s, t=t))
+    claim.equal(torch.stack(found), torch.stack(printed))
+    claim.equal(torch.stack(shares), torch.stack(printed))
 
 
-@pytest.mark.equation("eq-mask-no-time", latex="00000000")
+@pytest.mark.equation("eq-mask-no-time", latex="033f53ac")
 def test_the_step_says_nothing_that_the_visible_entries_do_not(claim):
-    for alpha_bar, masked, x in itertools.product((0.1, 0.7), MASKS, STATES):
-        posterior, printed = torch.zeros(2, 2, 2).double(), torch.zeros(2, 2, 2).double()
+    shape = (2, len(MASKS), len(STATES), 2, 2, 2)
+    posterior, of_visible = torch.zeros(shape).double(), torch.zeros(shape).double()
+    for (a, alpha_bar), (m, masked), (v, x) in itertools.product(
+        enumerate((0.1, 0.7)), enumerate(MASKS), enumerate(STATES)
+    ):
         for x0 in STATES:
-            fits = all(m or a == b for m, a, b in zip(masked, x0, x, strict=True))
-            forward = math.prod(1 - alpha_bar if m else alpha_bar for m in masked) * fits
-            posterior[x0] = forward * DATA[x0]
-            printed[x0] = fits * DATA[x0]
-        claim.equal(posterior / posterior.sum(), printed / printed.sum())
+            fits = all(hidden or a == b for hidden, a, b in zip(masked, x0, x, strict=True))
+            forward = math.prod(1 - alpha_bar if hidden else alpha_bar for hidden in masked) * fits
+            posterior[(a, m, v, *x0)] = forward * DATA[x0]
+            of_visible[(a, m, v, *x0)] = fits * DATA[x0]
+    printed = of_visible / of_visible.sum((3, 4, 5), keepdim=True)
+    claim.equal(posterior / posterior.sum((3, 4, 5), keepdim=True), printed)
 
 
-@pytest.mark.equation("eq-mask-kl", latex="00000000")
+@pytest.mark.equation("eq-mask-kl", latex="1a94589a")
 def test_the_divergence_is_a_cross_entropy(claim):
     schedule = NoiseSchedule.cosine(40)
     w = torch.cat([number(0.0)[None], unmasking_share(schedule, torch.arange(1, 41))])
     p = torch.tensor([0.2, 0.5, 0.3]).double()
+    found, printed = [], []
     for t, x0 in itertools.product((1, 2, 25, 40), range(3)):
         q_back, p_back = torch.zeros(4).double(), torch.zeros(4).double()  # the last is the mask
         q_back[3] = p_back[3] = 1 - w[t]
         q_back[x0], p_back[:3] = w[t], w[t] * p
-        kl = (torch.special.xlogy(q_back, q_back) - torch.special.xlogy(q_back, p_back)).sum()
-        claim.equal(kl, claim.printed({r"p_\theta(x_0^i \mid \mathbf{x}_t)": p[x0]}, w=w, t=t))
+        found.append(
+            (torch.special.xlogy(q_back, q_back) - torch.special.xlogy(q_back, p_back)).sum()
+        )
+        guess = {r"p_\theta(x_0^i \mid \mathbf{x}_t)": p[x0]}
+        printed.append(claim.printed(guess, w=w, t=t))
+    claim.equal(torch.stack(found), torch.stack(printed))
 
 
-@pytest.mark.equation("eq-mask-bound", latex="00000000")
+@pytest.mark.equation("eq-mask-bound", latex="b3db7ab1")
 def test_the_bound_lies_above_what_the_chain_of_the_model_gives(claim):
     """The model's p(x_0) by carrying its prior down through all states of the chain."""
     schedule = NoiseSchedule.linear(4, 0.3, 0.9)
@@ -137,14 +149,18 @@ def test_the_bound_lies_above_what_the_chain_of_the_model_gives(claim):
                 before[s] = before[s] + chance * step
         at = before
     what = r"\mathbb{E}_q\bigg[ \sum_{i \in M_t} -\ln p_\theta(x_0^i \mid \mathbf{x}_t) \bigg]"
+    larger, smaller = [], []
     for x0 in STATES:
         cost = {what: lambda t, x0=x0: over_masks(x0, 1 - schedule.alpha_bar[t])}
         values = {"T": 4, "D": D, "K": number(K), "w": w, "alpha_bar": schedule.alpha_bar}
-        claim.at_least(claim.printed(cost, **values), -at[x0].log())
+        larger.append(claim.printed(cost, **values))
+        smaller.append(-at[x0].log())
+    claim.at_least(torch.stack(larger), torch.stack(smaller))
 
 
-@pytest.mark.equation("eq-mask-weight", latex="00000000")
+@pytest.mark.equation("eq-mask-weight", latex="957ee6c5")
 def test_every_number_of_masked_entries_has_the_same_weight(claim):
+    weights = []
     for entries in (3, 8):
         for n in range(1, entries + 1):
             weight, _ = integrate.quad(
@@ -153,18 +169,23 @@ def test_every_number_of_masked_entries_has_the_same_weight(claim):
                 1,
                 epsabs=1e-13,
             )
-            claim.equal(number(weight), claim.printed())
+            weights.append(number(weight))
+    claim.equal(torch.stack(weights), claim.printed())
 
 
-@pytest.mark.equation("eq-mask-continuous", latex="00000000")
+@pytest.mark.equation("eq-mask-continuous", latex="41235204")
 def test_the_schedule_is_gone_in_continuous_time(claim):
+    found, printed = [], []
     for x0 in STATES:
         bound, _ = integrate.quad(lambda u: float(over_masks(x0, u) / u), 0, 1, epsabs=1e-13)  # noqa: B023
-        claim.equal(number(bound), claim.printed(D=D, ell=mean_of_n(x0)))
+        found.append(number(bound))
+        printed.append(claim.printed(D=D, ell=mean_of_n(x0)))
+    claim.equal(torch.stack(found), torch.stack(printed))
 
 
-@pytest.mark.equation("eq-mask-orders", latex="00000000")
+@pytest.mark.equation("eq-mask-orders", latex="39a4cf07")
 def test_the_bound_is_the_mean_over_all_orders(claim):
+    sums, averages = [], []
     for x0 in STATES:
         of_orders = []
         for order in itertools.permutations(range(D)):
@@ -173,32 +194,39 @@ def test_the_bound_is_the_mean_over_all_orders(claim):
                 code = code - guesses(BELIEF, x0, masked)[entry, x0[entry]].log()
                 masked[entry] = False
             of_orders.append(code)
-        printed = torch.stack(of_orders).mean()
-        claim.equal(claim.printed(side=0, D=D, ell=mean_of_n(x0)), printed)
+        averages.append(torch.stack(of_orders).mean())
+        sums.append(claim.printed(side=0, D=D, ell=mean_of_n(x0)))
+    printed = torch.stack(averages)
+    claim.equal(torch.stack(sums), printed)
 
 
-@pytest.mark.equation("eq-factorisation", latex="00000000")
+@pytest.mark.equation("eq-factorisation", latex="b287e71c")
 def test_what_is_lost_by_drawing_entries_at_once(claim):
     for x in range(K):  # the first entry is visible, the other two are drawn
         p = DATA[x] / DATA[x].sum()
         alone = p.sum(1)[:, None] * p.sum(0)
         kl = (p * (p / alone).log()).sum()
-        single, together = r"\sum_{i \in S} H(x^i \mid \mathbf{x}_V)", r"H(\mathbf{x}_S \mid \mathbf{x}_V)"
+        single, together = (
+            r"\sum_{i \in S} H(x^i \mid \mathbf{x}_V)",
+            r"H(\mathbf{x}_S \mid \mathbf{x}_V)",
+        )
         values = {single: entropy(p.sum(1)) + entropy(p.sum(0)), together: entropy(p)}
         claim.equal(kl, claim.printed(values))
 
 
-@pytest.mark.equation("eq-mask-two", latex="00000000")
+@pytest.mark.equation("eq-mask-two", latex="850c8073")
 def test_the_price_of_two_pixels_in_one_step(claim):
     """The terms of the bound, for the best guesses of two pixels, averaged over data and masks."""
     p = torch.tensor([[0.5, 0.1], [0.1, 0.3]]).double()
     alone, both = entropy(p.sum(0)) + entropy(p.sum(1)), entropy(p)
+    found, printed = [], []
     for T in (1, 2, 7):
         for power in (1, 2):
             alpha_bar = 1 - (torch.arange(T + 1).double() / T) ** power
             hidden, step = 1 - alpha_bar[1:], alpha_bar[:-1] - alpha_bar[1:]
             given = 2 * both - alone  # the entropy of each given the other, summed
             cost = hidden**2 * alone + hidden * (1 - hidden) * given
-            paid = (step / hidden * cost).sum()
+            found.append((step / hidden * cost).sum())
             pieces = {r"H(x^1, x^2)": both, r"I(x^1; x^2)": alone - both}
-            claim.equal(paid, claim.printed(pieces, T=T, alpha_bar=alpha_bar))
+            printed.append(claim.printed(pieces, T=T, alpha_bar=alpha_bar))
+    claim.equal(torch.stack(found), torch.stack(printed))
