@@ -8,14 +8,14 @@ Two models with the same U-Net, optimiser and batches, on MNIST's training image
 - masked: value and mask go in, log-weights of the 256 levels come out (`MaskedDiffusion`).
 - gaussian: the chain of the book as `mnist-bound` was trained (log-snr schedule, "levels").
 
-Each is trained in short runs with three seeds and in one longer run, and its bound is measured on
-images held out, the same ones and with the same draws for all. Of the longer masked run also how
-surprising a masked pixel is where n of them are masked, for 64 values of n: from these follows the
-code length with 64, 16, 4 and 1 steps of unmasking. Nothing is chosen by these images, and the test
-set is not looked at.
+Each is trained in short runs with three seeds, and its bound is measured on images held out, the
+same ones for all, after a third of the steps and at the end. A longer run of the masked one shows
+its samples, and how surprising a masked pixel is where n of them are masked, for 64 values of n:
+from these follows the code length with 64, 16, 4 and 1 steps of unmasking. Nothing is chosen by
+these images, and the test set is not looked at.
 
 --runs trains and measures. What is done is kept under runs/discrete, so that a second call goes on:
-some 20 minutes of one core in all, where a call without it takes no time. Both write
+some 15 minutes of one core in all, where a call without it takes no time. Both write
 book/results/discrete.json and, beside it, samples of the longer run: rows of 784, 64, 16, 4 and 1
 steps.
 """
@@ -55,11 +55,13 @@ from ddpm_tutorial import (
 from ddpm_tutorial.plotting import save_sheet
 
 NAME, T, HELD_OUT = "discrete", 1000, 5_000
-SHORT, LONG, BATCH = 200, 500, 32  # steps, and images of each
-IMAGES, TERMS, GROUPS, CURVE_IMAGES = 600, 8, 64, 50
+EARLY, SHORT, LONG, BATCH = 40, 120, 500, 32  # steps, and images of each
+RECORDED = {EARLY: (400, 3), SHORT: (400, 3), LONG: (600, 8)}  # images, and terms of each
+GROUPS, CURVE_IMAGES = 64, 50
 UNMASKED_IN, SHOWN = (784, 64, 16, 4, 1), 8
 MODELS = ("masked", "gaussian")
-PARTS = {f"{name}, long": (name, LONG, SEEDS[0]) for name in MODELS}
+FIRST = "masked, long"
+PARTS = {FIRST: ("masked", LONG, SEEDS[0])}
 PARTS |= {f"{name}, seed {seed}": (name, SHORT, seed) for seed in SEEDS for name in MODELS}
 
 
@@ -72,13 +74,12 @@ def main() -> None:
         share_work(NAME, {part: functools.partial(one_run, *PARTS[part]) for part in PARTS})
     found = all_work(NAME, PARTS)
     figures = {part: record["figures"] for part, record in found.items()}
-    first = next(iter(PARTS))
     write_work(
         NAME,
         collected(figures),
         found,
-        precision=f"training {figures[first]['computed_in']}, bounds float32",
-        machine_of=first,
+        precision=f"training {figures[FIRST]['computed_in']}, bounds float32",
+        machine_of=FIRST,
     )
     sheet = kept_picture(NAME, "samples")
     if sheet is not None:
@@ -107,12 +108,12 @@ def one_run(name: str, steps: int, seed: int) -> dict[str, Any]:
     model, config = build(name), TrainingConfig(steps=steps, batch_size=BATCH, seed=seed)
     found: dict[str, Any] = {"computed_in": name_of_precision(make_accelerator())}
     found["weights"] = sum(weight.numel() for weight in model.parameters())
-    for record in tqdm(  # noqa: B007
-        train(model, seen, config), f"{name}, {seed}", steps, mininterval=10
-    ):
-        pass
-    found["bits_per_dim"], found["standard_error"] = bound_of(record.ema, unseen[:IMAGES])
-    if steps == LONG and name == "masked":
+    for record in tqdm(train(model, seen, config), f"{name}, {seed}", steps, mininterval=10):
+        if record.step == steps or (steps == SHORT and record.step == EARLY):
+            images, terms = RECORDED[record.step]
+            bits, error = bound_of(record.ema, unseen[:images], terms)
+            found[str(record.step)] = {"bits_per_dim": bits, "standard_error": error}
+    if steps == LONG:
         found["curve"] = curve_of(record.ema, unseen[:CURVE_IMAGES])
         rows = [
             record.ema.sample(SHOWN, count, torch.Generator().manual_seed(1))
@@ -122,13 +123,13 @@ def one_run(name: str, steps: int, seed: int) -> dict[str, Any]:
     return found
 
 
-def bound_of(model: nn.Module, images: Tensor) -> tuple[float, float]:
+def bound_of(model: nn.Module, images: Tensor, terms: int) -> tuple[float, float]:
     """Bits per dimension, and the standard error over the images; the same draws for all models."""
     generator = torch.Generator().manual_seed(1000)
     if isinstance(model, MaskedDiffusion):
-        bits = torch.cat([model.bits_per_dim(x, generator, TERMS) for x in images.split(50)])
+        bits = torch.cat([model.bits_per_dim(x, generator, terms) for x in images.split(50)])
         return float(bits.mean()), float(bits.std() / math.sqrt(len(bits)))
-    total = measure_bound(model, images, generator, TERMS - 1, batch_size=50).total
+    total = measure_bound(model, images, generator, terms - 1, batch_size=50).total
     return total.mean, total.standard_error
 
 
@@ -174,46 +175,42 @@ def curve_of(model: MaskedDiffusion, images: Tensor) -> dict[str, Any]:
 
 
 def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean and spread over the seeds, and the longer runs."""
-    runs = {
-        name: {
-            "short": [found[f"{name}, seed {seed}"] for seed in SEEDS],
-            "long": [found[f"{name}, long"]],
-        }
-        for name in MODELS
-    }
-    bits = {
-        name: {kind: [run["bits_per_dim"] for run in of] for kind, of in kinds.items()}
-        for name, kinds in runs.items()
-    }
-    curve = found["masked, long"]["curve"]
+    """Mean and spread over the seeds of the short runs, and what the longer one found."""
+    runs = {name: [found[f"{name}, seed {seed}"] for seed in SEEDS] for name in MODELS}
+    longer = found[FIRST]
+    curve = longer["curve"]
+
+    def bits(name: str, steps: int) -> list[float]:
+        return [run[str(steps)]["bits_per_dim"] for run in runs[name]]
+
     return {
         "settings": {
+            "early": EARLY,
             "short": SHORT,
             "long": LONG,
             "batch": BATCH,
             "T": T,
-            "terms": TERMS,
             "held_out": HELD_OUT,
-            "images": IMAGES,
+            "images_and_terms": {str(steps): both for steps, both in RECORDED.items()},
             "curve_images": CURVE_IMAGES,
         },
         "seeds": list(SEEDS),
         "models": {
-            name: {"weights": kinds["long"][0]["weights"]}
-            | {
-                kind: {
-                    "bits_per_dim": with_spread(bits[name][kind])
-                    | {"standard_error_over_images": over_images(of)}
-                }
-                for kind, of in kinds.items()
+            name: {
+                "weights": runs[name][0]["weights"],
+                "bits_per_dim": {
+                    str(steps): with_spread(bits(name, steps))
+                    | {"standard_error_over_images": over_images(runs[name], steps)}
+                    for steps in (EARLY, SHORT)
+                },
             }
-            for name, kinds in runs.items()
+            for name in MODELS
         },
         "masked-minus-gaussian": {
-            kind: paired_difference(bits["masked"][kind], bits["gaussian"][kind])
-            for kind in ("short", "long")
+            str(steps): paired_difference(bits("masked", steps), bits("gaussian", steps))
+            for steps in (EARLY, SHORT)
         },
+        "longer": {name: round(value, 5) for name, value in longer[str(LONG)].items()},
         "surprise": {"n": curve["n"], "bits": [round(value, 5) for value in curve["surprise"]]},
         "unmasked_in": {steps: round(value, 5) for steps, value in curve["bits"].items()},
         "lost": {
@@ -223,9 +220,9 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def over_images(runs: list[dict[str, Any]]) -> float:
+def over_images(runs: list[dict[str, Any]], steps: int) -> float:
     """The mean of the standard errors that the runs report."""
-    return round(statistics.mean(run["standard_error"] for run in runs), 5)
+    return round(statistics.mean(run[str(steps)]["standard_error"] for run in runs), 5)
 
 
 if __name__ == "__main__":
