@@ -60,7 +60,7 @@ def is_masked(schedule: NoiseSchedule, t: Tensor, eps: Tensor) -> Tensor:
     `eps` (B, ...) is standard normal, t int64 (B,) in 0..T. An entry is masked with probability
     1 - alpha_bar_t: where Phi(eps), which is uniform on [0, 1], exceeds alpha_bar_t. The same eps
     at every t makes a path of the chain, on which what is masked stays masked.
-    Source: Austin et al. (2021), section 3.1, the absorbing state.
+    Source: Austin et al. (2021), the chain with an absorbing state.
     """
     return eps > match(torch.special.ndtri(schedule.alpha_bar_at(t)), eps)
 
@@ -70,7 +70,7 @@ def unmasking_share(schedule: NoiseSchedule, t: Tensor, s: Tensor | None = None)
 
     That is q(x_s = x_0 | x_t = mask, x_0), and all that is random in the posterior of the chain: an
     entry visible at t is visible at s. float64; 1 at s = 0.
-    Source: Sahoo et al. (2024), equation 7.
+    Source: Sahoo et al. (2024).
     """
     alpha_bar_t = schedule.alpha_bar_at(t)
     alpha_bar_s = schedule.alpha_bar_at(t - 1 if s is None else s)
@@ -118,7 +118,7 @@ class MaskedDiffusion(nn.Module):
         Shapes: x0 and eps (B, ...), t int64 (B,) in 1..T. `simple` is the mean cross-entropy of the
         masked entries, in nats; `variational` and `total` are the term of the bound, in nats per
         dimension, times T. There is no label to give.
-        Source: Sahoo et al. (2024), equation 8.
+        Source: Sahoo et al. (2024).
         """
         masked = is_masked(self.schedule, t, eps)
         cost = self.surprise(x0, masked).flatten(1).sum(1)
@@ -160,7 +160,7 @@ class MaskedDiffusion(nn.Module):
         The bound is the mean over n = 1..D, the number of entries, of the surprise of a masked
         entry where n of them are masked at random. Of these D means `terms` are taken, one n at
         random in each of as many equal stretches. Raises ValueError unless 1 <= terms <= D.
-        Source: Hoogeboom et al. (2022), equation 4.
+        Source: Hoogeboom et al. (2022).
         """
         D = x0[0].numel()
         if not 1 <= check_whole("terms", terms) <= D:
