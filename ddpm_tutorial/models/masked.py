@@ -178,7 +178,7 @@ class MaskedDiffusion(nn.Module):
     def sample_path(
         self, n: int, steps: int | None = None, generator: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Sample n examples, and yield what is drawn so far and what is still masked, both (n, ...).
+        """Sample n examples; yield what is drawn so far and what is still masked, both (n, ...).
 
         First everything is masked. Each of the `steps` (None: one for each entry) reveals as many
         entries of each example, in random order: together, each drawn from its own distribution
