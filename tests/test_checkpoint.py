@@ -195,8 +195,12 @@ def test_a_transformer_comes_back_from_a_file(tmp_path, parameterisation):
         torch.nn.init.normal_(parameter, std=0.1)  # fresh weights are 0 in the last layer
     save_model(path, model, config, {})
     found = load_model(path)
+    read, written = found.state_dict(), model.state_dict()
+    assert read.keys() == written.keys()
+    assert all(torch.equal(read[name], written[name]) for name in written)
     inputs = torch.randn(2, 1, 8, 8), torch.tensor([1, 20]), torch.tensor([0, 3])
-    assert torch.equal(found.network(*inputs), model.network(*inputs))
+    # Where weights lie in memory decides on some processors in which order they are summed.
+    torch.testing.assert_close(found.network(*inputs), model.network(*inputs), rtol=0, atol=1e-5)
 
 
 # The first edition

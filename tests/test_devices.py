@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from chains import CHAINS
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -100,12 +99,10 @@ def cpu_generator() -> torch.Generator:
 
 
 @pytest.fixture
-def meta_accelerator() -> Iterator[Accelerator]:
-    AcceleratorState._reset_state(reset_partial_state=True)
+def meta_accelerator() -> Accelerator:
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     accelerator.state.device = META
-    yield accelerator
-    AcceleratorState._reset_state(reset_partial_state=True)
+    return accelerator
 
 
 class OneDevice(TorchDispatchMode):

@@ -45,12 +45,10 @@ IMAGES = load_bundled("train").images[:200]
 
 
 @pytest.fixture(autouse=True)
-def exact_and_fresh() -> Iterator[None]:
-    """Products in full float32, kernels that repeat themselves, a new Accelerator for each test."""
-    AcceleratorState._reset_state(reset_partial_state=True)
+def exact() -> Iterator[None]:
+    """Products in full float32, kernels that repeat themselves."""
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def small_model(seed: int = 0) -> DDPM:

@@ -35,6 +35,7 @@ FLOORS = {
         "reverse_variance",
         "denoiser",
         "ddpm",
+        "masked",
         "config",
         "classifier",
         "vae",

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from ddpm_tutorial import (
     ASSETS,
@@ -324,7 +323,6 @@ def gpu_bench(tmp_path, monkeypatch):
 def test_what_a_gpu_is_asked_can_be_answered(gpu_bench, report, monkeypatch):
     size = gpu_bench.Size((4,), (4,), 2, 1, (0.5,), 4, 12, 2, "eager")
     digits = Digits(*(part[:40] for part in load_bundled("train")))
-    AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     monkeypatch.setattr(gpu_bench, "TESTS", "--version")  # they have been run already
     gpu_bench.measure(list(gpu_bench.PARTS), digits, digits, accelerator, size)

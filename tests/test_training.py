@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from command_line import start_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,14 +32,6 @@ from ddpm_tutorial.algorithms import training as training_module
 
 SCHEDULE = NoiseSchedule.cosine(T=10)
 CLASSES = 5
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator() -> Iterator[None]:
-    """Accelerate keeps the first precision of a process for good; here every test has its own."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def cpu(precision: str = "no") -> Accelerator:

@@ -76,6 +76,13 @@ TERMS = {
         "super-resolution",
         "twisted diffusion sampler",
     ],
+    "19-discrete-diffusion": [
+        "absorbing state",
+        "any-order",
+        "autoregressive",
+        "factorisation error",
+        "masked diffusion",
+    ],
 }
 
 SOUGHT = {

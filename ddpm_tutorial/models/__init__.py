@@ -6,6 +6,7 @@ from ddpm_tutorial.models.cost import *
 from ddpm_tutorial.models.ddpm import *
 from ddpm_tutorial.models.denoiser import *
 from ddpm_tutorial.models.layers import *
+from ddpm_tutorial.models.masked import *
 from ddpm_tutorial.models.network import *
 from ddpm_tutorial.models.parameterisation import *
 from ddpm_tutorial.models.reverse_variance import *
