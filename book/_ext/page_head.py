@@ -3,7 +3,7 @@
 Sphinx writes an inline script twice when an extension adds it late; where the script declares a
 constant, the second is an error in the browser. Jupyter Book brings the files of Thebe, which runs
 cells on a server, and the theme a script of 1.5 MB that draws icons, though its style sheet can
-draw them too. And no script has to run before the text is on the screen, but fonts should be there.
+draw them too. And no script has to run before the text is on the screen.
 
 It also says what the page is about, for search engines and for those who share a link to it.
 """
@@ -19,8 +19,6 @@ from sphinx.application import Sphinx
 FIRST = re.compile(r"documentation_options|doctools")
 # katex-math.css is written for other themes; what this book needs of it stands in book.css.
 UNUSED = re.compile(r"thebe|katex-math\.css|fontawesome\.js")
-# What the first lines are set in. Fonts that come before these lines show move nothing.
-TEXT, FORMULAS = "typeface/text-400-normal", ("KaTeX_Main-Regular", "KaTeX_Math-Italic")
 LONGEST = 200  # letters of a description, of which a search engine shows as many or fewer
 
 
@@ -63,25 +61,6 @@ def describe(
     )
 
 
-def hasten(
-    _: Sphinx, __: str, ___: str, context: dict[str, Any], ____: nodes.document | None
-) -> None:
-    """Ask for the fonts at once. A page that is read from a disk has them, and may not ask so."""
-    fonts = [TEXT]
-    if 'class="katex"' in context.get("body", ""):
-        fonts += [f"katex/fonts/{name}" for name in FORMULAS]
-    paths = [context["pathto"](f"_static/{font}.woff2", resource=True) for font in fonts]
-    script = f"""<script>
-      if (location.protocol !== "file:") for (const href of {paths}) {{
-        const link = document.createElement("link");
-        document.head.append(Object.assign(link, {{
-          rel: "preload", as: "font", type: "font/woff2", crossOrigin: "", href,
-        }}));
-      }}
-    </script>"""
-    context["metatags"] = context.get("metatags", "") + script
-
-
 def lean(page: str) -> str:
     """The same for what the theme's templates write: for book/_templates/layout.html."""
     page = re.sub(rf"<script[^>]*(?:{UNUSED.pattern})[^>]*></script>", "", page)
@@ -98,6 +77,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("html-page-context", tidy)
     app.connect("html-page-context", describe)
-    app.connect("html-page-context", hasten)
     app.connect("builder-inited", add_filter)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,6 +7,7 @@ symbols of a page in a list at its end, which is where book.js takes the meaning
 
 import posixpath
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
@@ -39,6 +40,12 @@ def rows(app: Sphinx) -> list[nodes.row]:
     return app.rows_of_symbols  # type: ignore[attr-defined]
 
 
+def parents(node: nodes.Node) -> Iterator[nodes.Element]:
+    """What a node stands in, from the inside out."""
+    while (node := node.parent) is not None:
+        yield node
+
+
 def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Note the row of each formula that is a symbol, and whether its section has it anew."""
     if app.builder.format != "html" or page == TABLE:
@@ -51,14 +58,12 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
     }
     seen = set()
     for formula in doctree.findall(nodes.math):
-        above, parent = [], formula.parent
-        while parent is not None:
-            above.append(parent)
-            parent = parent.parent
+        above = list(parents(formula))
         if any(isinstance(part, nodes.title | nodes.reference) for part in above):
             continue
         if (number := known.get(key(formula.astext()))) is not None:
-            place = (number, id(above[-3]))  # below the document and the chapter: a section
+            sections = [part for part in above if isinstance(part, nodes.section)]
+            place = (number, id(sections[-2:][0]))  # the last of them is the page itself
             formula["symbol"], formula["first"] = number, place not in seen
             seen.add(place)
 
