@@ -169,15 +169,18 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
     Source: Heusel et al. (2017), equation 6.
     """
     _check_features(features_1, features_2, fewest=2)
+    first, second = features_1.cpu().double(), features_2.cpu().double()
+    # No entry of the product of the covariances is larger. Asked for the eigenvalues of an infinite
+    # one, LAPACK ends the program on some processors.
+    largest = first.square().sum() * second.square().sum()
+    check_finite("the distance (are some features too large to be squared?)", largest)
     # Here, and not above: it takes seconds to import, and only this function needs it.
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     metric = FrechetInceptionDistance(_AlreadyFeatures(features_1.shape[1]))
-    metric.update(features_1.cpu().double(), real=True)
-    metric.update(features_2.cpu().double(), real=False)
-    distance = metric.compute()
-    check_finite("the distance (are some features too large to be squared?)", distance)
-    return float(distance)
+    metric.update(first, real=True)
+    metric.update(second, real=False)
+    return float(metric.compute())
 
 
 class _AlreadyFeatures(torch.nn.Identity):

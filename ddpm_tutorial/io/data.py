@@ -300,9 +300,8 @@ def _download(cache: Path, source: DataSource) -> None:
 def _fetch(file: DataFile, source: DataSource) -> bytes:
     """The content of a data file, from the first mirror of torchvision's that gives it whole.
 
-    torchvision's own download tells no missing network from an answer that is no file, and adds
-    what the disk does; nothing here touches the disk. Raises ConnectionError where no mirror
-    answers, TutorialError where one does.
+    torchvision's own download tells no missing network from an answer that is no file, and writes
+    to the disk. Raises ConnectionError where no mirror answers, TutorialError where one does.
     """
     import torchvision  # here, since it takes as long to import as the rest of the package
 
