@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import shutil
-import tomllib
 from datetime import date
 from html import unescape
 from itertools import count
@@ -22,6 +21,8 @@ import yaml
 from playwright.sync_api import Browser, Error, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import Destination, Fit
+
+from ddpm_tutorial import __version__
 
 HERE = Path(__file__)
 ROOT = HERE.parent.parent
@@ -104,11 +105,10 @@ def join(book: Parts) -> tuple[list[Entry], str]:
                 f'<article class="bd-article" id="{name}/" style="page: {sheet}">{text}</article>'
             )
     lines = [f'<a class="depth-{e.depth}" href="#{e.anchor}">{e.title}</a>' for e in entries]
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     front = (BUILT / f"{PREFACE}.html").read_text(encoding="utf-8")
     facts = CONFIG | {
         "built": BUILT.as_uri(),
-        "version": project["version"],
+        "version": __version__,
         "day": f"{date.today():%-d %B %Y}",
         "styles": "".join(re.findall(r'<link [^>]*rel="stylesheet"[^>]*>', front)).replace(
             'href="', f'href="{BUILT.as_uri()}/'
