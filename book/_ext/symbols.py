@@ -27,9 +27,12 @@ def key(latex: str) -> str:
 
 
 def holds_in(row: nodes.row, page: str) -> bool:
-    """Whether a row of the table speaks of this page."""
+    """Whether a row of the table speaks of this page: one that names chapters or leads to one."""
     found = CHAPTERS.search(row[-1].astext())
-    return not found or any(page.startswith(f"{int(n):02}-") for n in re.findall(r"\d+", found[1]))
+    named = [f"{int(n):02}-" for n in re.findall(r"\d+", found[1])] if found else []
+    leads_to = [link["refuri"] for link in row[-1].findall(nodes.reference) if "refuri" in link]
+    named += [target.removesuffix(".html") for target in leads_to if "#" not in target]
+    return not named or any(page.startswith(name) for name in named)
 
 
 def rows(app: Sphinx) -> list[nodes.row]:
