@@ -170,10 +170,7 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
     """
     _check_features(features_1, features_2, fewest=2)
     first, second = features_1.cpu().double(), features_2.cpu().double()
-    # No entry of the product of the covariances is larger. Asked for the eigenvalues of an infinite
-    # one, LAPACK ends the program on some processors.
-    largest = first.square().sum() * second.square().sum()
-    check_finite("the distance (are some features too large to be squared?)", largest)
+    _check_product(first, second)
     # Here, and not above: it takes seconds to import, and only this function needs it.
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -181,6 +178,15 @@ def frechet_distance(features_1: Tensor, features_2: Tensor) -> float:
     metric.update(first, real=True)
     metric.update(second, real=False)
     return float(metric.compute())
+
+
+def _check_product(first: Tensor, second: Tensor) -> None:
+    """Raise ValueError where the product of the covariances may overflow: no entry is larger.
+
+    Asked for the eigenvalues of an infinite matrix, LAPACK ends the program on some processors.
+    """
+    largest = first.square().sum() * second.square().sum()
+    check_finite("the distance (are some features too large to be squared?)", largest)
 
 
 class _AlreadyFeatures(torch.nn.Identity):
