@@ -4,14 +4,23 @@ Sphinx numbers the pages of a part from 1 on or not at all, and their equations 
 book were one page.
 """
 
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-APPENDICES = ("notation", "gaussian-identities", "equations", "bibliography")
+CAPTION = "Appendices"  # of their part in _toc.yml
+
+
+def appendices_of(toc: Path) -> list[str]:
+    """The pages of the appendices, in their order."""
+    parts = yaml.safe_load(toc.read_text("utf-8"))["parts"]
+    (part,) = (part for part in parts if part["caption"] == CAPTION)
+    return [page["file"] for page in part["chapters"]]
 
 
 def number_sections(env: BuildEnvironment, page: str, letter: str) -> None:
@@ -35,7 +44,8 @@ def number_sections(env: BuildEnvironment, page: str, letter: str) -> None:
 
 def give_letters(_: Sphinx, env: BuildEnvironment) -> list[str]:
     """Give each appendix its letter."""
-    for letter, page in zip(ascii_uppercase, APPENDICES, strict=False):
+    appendices = appendices_of(Path(env.srcdir) / "_toc.yml")
+    for letter, page in zip(ascii_uppercase, appendices, strict=False):
         number_sections(env, page, letter)
         for numbers in env.toc_fignumbers.get(page, {}).values():
             for name, number in numbers.items():
