@@ -15,7 +15,7 @@ code length with 64, 16, 4 and 1 steps of unmasking. Nothing is chosen by these 
 set is not looked at.
 
 --runs trains and measures. What is done is kept under runs/discrete, so that a second call goes on:
-some 15 minutes of one core in all, where a call without it takes no time and writes what is there,
+nearly an hour of one busy core, where a call without it takes no time and writes what is there,
 with or without the longer Gaussian run. Both write
 book/results/discrete.json and, beside it, samples of the longer run: rows of 784, 64, 16, 4 and 1
 steps.
