@@ -46,6 +46,7 @@ FLOORS = {
         "training_state",
         "training",
         "sampling",
+        "distillation",
         "elbo",
         "scores",
         "measurement",

@@ -1,5 +1,6 @@
 """What is done with a model: train it, sample from it, bound it, score it, measure it."""
 
+from ddpm_tutorial.algorithms.distillation import *
 from ddpm_tutorial.algorithms.elbo import *
 from ddpm_tutorial.algorithms.evaluation import *
 from ddpm_tutorial.algorithms.inverse import *

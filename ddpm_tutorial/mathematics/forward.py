@@ -32,6 +32,7 @@ __all__ = [
     "x0_from_eps",
     "x0_from_v",
     "x0_from_velocity",
+    "x0_of_step",
 ]
 
 
@@ -180,6 +181,17 @@ def x0_from_velocity(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, velocity: 
     """The x0 behind the velocity eps - x0 at x_t. Source: Lipman et al. (2023), section 4.1."""
     signal, sigma = signal_and_sigma(schedule, t, x_t)
     return (x_t - sigma * velocity) / (signal + sigma)
+
+
+def x0_of_step(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, x_s: Tensor, s: Tensor) -> Tensor:
+    """The x0 with which a step of DDIM from x_t arrives at x_s, s int64 (B,) in 0..t - 1.
+
+    Salimans and Ho (2022), Algorithm 2, have a student guess it.
+    """
+    alpha_bar_t, alpha_bar_s = schedule.alpha_bar_at(t), schedule.alpha_bar_at(s)
+    sigma_t, sigma_s = (1 - alpha_bar_t).sqrt(), (1 - alpha_bar_s).sqrt()
+    turned = sigma_t * alpha_bar_s.sqrt() - sigma_s * alpha_bar_t.sqrt()
+    return match(sigma_t / turned, x_s) * x_s - match(sigma_s / turned, x_t) * x_t
 
 
 def level_log_probs(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, log_weights: Tensor) -> Tensor:
