@@ -21,6 +21,7 @@ from ddpm_tutorial import (
     load_classifier,
     load_model,
     load_pretrained,
+    pretrained_path,
     sample,
     save_checkpoint,
     save_model,
@@ -311,6 +312,24 @@ def test_the_shipped_model_with_labels_draws_the_digits_asked_for():
     )
     _, probabilities = classify(load_classifier(), images)
     assert (probabilities.argmax(1) == label).sum() >= 19
+
+
+def test_the_student_draws_the_digits_asked_for_in_one_step():
+    model, label = load_pretrained("mnist-one-step"), torch.arange(50) % 10
+    generator = torch.Generator().manual_seed(0)
+    images = sample(model.denoiser(label), 50, "ddim", 1, generator)
+    _, probabilities = classify(load_classifier(), images)
+    assert (probabilities.argmax(1) == label).sum() >= 45
+    blurred = sample(load_pretrained("mnist-labels").denoiser(label), 50, "ddim", 1, generator)
+    assert probabilities.amax(1).mean() > classify(load_classifier(), blurred)[1].amax(1).mean()
+
+
+def test_the_student_says_what_it_scored():
+    path = ASSETS.parents[1] / "book" / "results" / "few_steps.json"
+    figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    measured = load_checkpoint(pretrained_path("mnist-one-step")).details["evaluation"]
+    for name in ("fid", "pixels", "precision", "recall", "told", "copies"):
+        assert measured[name]["mean"] == figures["students"]["1"][name]["values"][0]
 
 
 def test_the_shipped_models_say_how_they_were_made():

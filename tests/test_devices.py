@@ -27,6 +27,7 @@ from ddpm_tutorial import (
     DDPMConfig,
     Denoiser,
     Distance,
+    Distillation,
     GaussianMixture,
     Mask,
     MatchedGuidance,
@@ -155,6 +156,20 @@ def test_training_runs_on_the_meta_device(
     meta_accelerator: Accelerator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    trains_on_meta(
+        tiny_model(parameterisation, learned, network=network), meta_accelerator, monkeypatch
+    )
+
+
+def test_distillation_runs_on_the_meta_device(
+    meta_accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trains_on_meta(Distillation(tiny_model("v"), 3), meta_accelerator, monkeypatch)
+
+
+def trains_on_meta(
+    model: DDPM | Distillation, meta_accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All of the real loop but `_finite`, the one place in a step that waits for the device."""
     norms = []
 
@@ -167,7 +182,7 @@ def test_training_runs_on_the_meta_device(
     assert meta_accelerator.device == META
     data, labels = torch.linspace(-1, 1, 4 * 784).view(4, 1, 28, 28), torch.arange(4)
     records = train(
-        tiny_model(parameterisation, learned, network=network),
+        model,
         data,
         TrainingConfig(steps=2, batch_size=4),
         labels=labels,

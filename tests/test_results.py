@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from ddpm_tutorial import (
     ASSETS,
     PRETRAINED,
+    STUDENTS,
     DDPMConfig,
     Digits,
     UNetConfig,
@@ -306,7 +307,7 @@ def test_weights_ship_with_the_figures_of_all_test_images_or_not_at_all(tmp_path
 
 def test_all_that_ships_is_small():
     weights = [path.stat().st_size for path in ASSETS.glob("*.safetensors")]
-    assert len(weights) == len(PRETRAINED) + 1
+    assert len(weights) == len(PRETRAINED) + len(STUDENTS) + 1
     assert sum(weights) < 20e6
 
 

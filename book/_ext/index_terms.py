@@ -76,6 +76,13 @@ TERMS = {
         "super-resolution",
         "twisted diffusion sampler",
     ],
+    "18-few-steps": [
+        "consistency model",
+        "distillation",
+        "progressive distillation",
+        "student",
+        "teacher",
+    ],
     "19-discrete-diffusion": [
         "absorbing state",
         "any-order",

@@ -19,6 +19,7 @@ from ddpm_tutorial.models.ddpm import DDPM
 
 __all__ = [
     "PRETRAINED",
+    "STUDENTS",
     "Checkpoint",
     "load_checkpoint",
     "load_classifier",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 PRETRAINED = ("mnist", "mnist-bound", "mnist-labels")
+STUDENTS = ("mnist-one-step",)
 
 
 class Checkpoint(NamedTuple):
@@ -183,15 +185,15 @@ def load_pretrained(name: str = "mnist") -> DDPM:
     """A model that ships with the package, in eval mode, on the CPU.
 
     "mnist" is the unconditional model that the book samples from, "mnist-bound" the one trained
-    for the bound, "mnist-labels" the one that is told which digit to draw. Raises ValueError for a
-    name that is not there.
+    for the bound, "mnist-labels" the one that is told which digit to draw, and "mnist-one-step" its
+    student, which draws in one step. Raises ValueError for a name that is not there.
     """
     return load_model(pretrained_path(name))
 
 
 def pretrained_path(name: str) -> Path:
     """The file of a model that ships. Raises ValueError for a name that is not there."""
-    check_choice("name", name, PRETRAINED)
+    check_choice("name", name, (*PRETRAINED, *STUDENTS))
     return ASSETS / f"{name}.safetensors"
 
 
