@@ -90,6 +90,12 @@ TERMS = {
         "factorisation error",
         "masked diffusion",
     ],
+    "20-scaling-up": [
+        "diffusion language model",
+        "latent diffusion",
+        "reinforcement learning",
+        "text conditioning",
+    ],
 }
 
 SOUGHT = {
