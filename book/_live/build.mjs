@@ -10,6 +10,20 @@ import {build} from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const out = resolve(process.argv[2] ?? join(here, "../_static/live"));
 const views = readdirSync(join(here, "views")).filter((name) => name.endsWith(".js")).sort();
+// A script that runs in a worker is text in the script of its view: import text from "worker:./NAME.js".
+const inWorker = {
+  name: "worker",
+  setup({onLoad, onResolve}) {
+    onResolve({filter: /^worker:/}, ({path, resolveDir}) => ({
+      namespace: "worker",
+      path: join(resolveDir, path.slice("worker:".length)),
+    }));
+    onLoad({filter: /.*/, namespace: "worker"}, async ({path}) => {
+      const {outputFiles} = await build({...options, plugins: [], entryPoints: [path], write: false});
+      return {contents: outputFiles[0].text, loader: "text"};
+    });
+  },
+};
 const options = {
   absWorkingDir: here,
   bundle: true,
@@ -18,6 +32,7 @@ const options = {
   legalComments: "none",
   logLevel: "warning",
   minify: true,
+  plugins: [inWorker],
   target: ["es2020"],
 };
 
