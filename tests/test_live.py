@@ -1,7 +1,9 @@
 """The live views: what is committed is what the sources give, and their colours are the book's."""
 
+import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -50,6 +52,30 @@ def test_the_committed_scripts_are_what_the_sources_give(tools, tmp_path):
     assert built.keys() == committed.keys()
     stale = [name for name in built if built[name] != committed[name]]
     assert stale == [], "run npm run build in book/_live"
+
+
+@needs_node
+def test_the_formulas_are_those_of_the_package():
+    run(NODE, "--test")
+
+
+def test_the_package_still_gives_the_numbers_that_the_formulas_are_compared_with():
+    written = json.loads((LIVE / "golden.json").read_text(encoding="utf-8"))
+    given = runpy.run_path(str(ROOT / "tools" / "write_live_golden.py"))["golden"]()
+
+    def near(one, other):
+        if isinstance(one, dict):
+            assert one.keys() == other.keys()
+            return all(near(one[name], other[name]) for name in one)
+        if isinstance(one, list):
+            assert len(one) == len(other)
+            return all(map(near, one, other))
+        if isinstance(one, str):
+            return one == other
+        return one == pytest.approx(other, rel=1e-9, abs=1e-12)
+
+    # As a file has it, with lists for tuples.
+    assert near(json.loads(json.dumps(given)), written), "run tools/write_live_golden.py"
 
 
 def test_every_view_is_on_a_page_and_every_place_has_a_view():

@@ -1,26 +1,28 @@
 // Controls that work by key, touch and screen reader: they are the browser's own, with a label.
 // Each function gives a maker, (start, changed) => {element, value(), set(v), reset()}.
-let count = 0;
+// Scripts of two views on one page do not know of each other, so a count would give an id twice.
+const newId = () => `live-${Math.random().toString(36).slice(2)}`;
 
 /** A row with a label, the value, and a slider. `values` is a list to choose from, or [min, max, step].
- * `label` is HTML; `spoken` the same in words, where the label has symbols. `say` formats the value. */
-export function slider({label, spoken, values, range, start, say = String}) {
+ * `label` is HTML; `spoken` the same in words, where the label has symbols. `say` formats the value.
+ * A `wide` one has a line of its own. */
+export function slider({label, spoken, values, range, start, say = String, wide}) {
   return (wanted, changed) => {
     const [min, max, step] = range ?? [0, values.length - 1, 1];
     const toInput = (value) => (values ? nearest(values, value) : value);
     const first = toInput(wanted === undefined ? start : Number(wanted));
     const row = document.createElement("div");
-    row.className = "control";
-    const id = `live-${++count}`;
+    row.className = wide ? "control wide" : "control";
+    const id = newId();
     row.innerHTML =
-      `<label for="${id}">${label}</label><output for="${id}"></output>` +
+      `<label for="${id}">${label}</label><span class="value" aria-hidden="true"></span>` +
       `<input type="range" id="${id}" min="${min}" max="${max}" step="${step}">`;
-    const [, output, input] = row.children;
+    const [, shown, input] = row.children;
     const value = () => (values ? values[Number(input.value)] : Number(input.value));
     if (spoken) input.setAttribute("aria-label", spoken);
     const show = () => {
-      output.textContent = say(value());
-      input.setAttribute("aria-valuetext", output.textContent);
+      shown.textContent = say(value());
+      input.setAttribute("aria-valuetext", shown.textContent);
       const share = (100 * (input.value - min)) / (max - min);
       input.style.setProperty("--share", `${share}%`);
     };
@@ -42,11 +44,13 @@ export function slider({label, spoken, values, range, start, say = String}) {
 export function choice({label, options, start}) {
   return (wanted, changed) => {
     const first = wanted ?? start ?? Object.keys(options)[0];
-    const row = document.createElement("fieldset");
+    const row = document.createElement("div");
     row.className = "control choice";
-    const name = `live-${++count}`;
+    row.setAttribute("role", "radiogroup");
+    const name = newId();
+    row.setAttribute("aria-labelledby", name);
     row.innerHTML =
-      `<legend>${label}</legend>` +
+      `<span class="name" id="${name}">${label}</span>` +
       Object.entries(options)
         .map(
           ([value, word]) =>

@@ -28,3 +28,6 @@ export function player(place, frame) {
   }).observe(place);
   return {button: button.element, run};
 }
+
+/** True where the reader has asked for less motion. */
+export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -11,18 +11,38 @@ export function svg(tag, attributes = {}, text) {
   return made;
 }
 
-// x_t, x_{t-1}: a letter with its index, set as in a formula.
+// Letters between dollars and x_t are set as in a formula: "step $t$", "x_t", "10^{-4}".
+const FORMULA = /(\$\S+?\$|\w+[_^](?:\{[^}]+\}|\w))/;
+
 function words(text) {
-  return text.split(/(\S_(?:\{[^}]+\}|\w))/).flatMap((part, place) => {
-    if (place % 2 === 0) return [part];
-    const letter = svg("tspan", {class: "symbol"}), below = svg("tspan", {class: "below", dy: "0.25em"});
-    const back = svg("tspan", {dy: "-0.19em"});
-    letter.textContent = part[0];
-    below.textContent = part.slice(2).replace(/[{}]/g, "").replace("-", "−");
-    back.textContent = "\u200b"; // the line goes on at its old height
-    return [letter, below, back];
+  const part = (className, content, dy) => {
+    const made = svg("tspan", {class: className, ...(dy && {dy})});
+    made.textContent = content.replaceAll("-", "−");
+    return made;
+  };
+  return text.split(FORMULA).flatMap((piece, place) => {
+    if (place % 2 === 0) return [piece];
+    if (piece.startsWith("$")) return [part("symbol", piece.slice(1, -1))];
+    const [letter, index] = piece.split(/[_^]/), up = piece.includes("^");
+    const kind = (one) => (/[a-z]/i.test(one) ? "symbol" : "");
+    // The line goes on at its old height after a character without width.
+    return [
+      part(kind(letter), letter),
+      part(`index ${kind(index)}`, index.replace(/[{}]/g, ""), up ? "-0.45em" : "0.25em"),
+      part("", "\u200b", up ? "0.34em" : "-0.19em"),
+    ];
   });
 }
+
+/** A power of ten as a tick: 10^{-4}. */
+export const power = (value) => {
+  const exponent = Math.round(Math.log10(value));
+  return exponent >= 0 ? String(10 ** exponent) : `10^{${exponent}}`;
+};
+
+/** `count` numbers from low to high, evenly. */
+export const grid = (low, high, count) =>
+  Array.from({length: count}, (_, k) => low + ((high - low) * k) / (count - 1));
 
 /** Round numbers, about `count` of them, between low and high. */
 export function ticks(low, high, count = 5) {
@@ -32,6 +52,11 @@ export function ticks(low, high, count = 5) {
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step);
   return found;
 }
+
+/** A short piece of a line, for a legend in HTML. */
+export const key = (className, dash = "") =>
+  '<svg class="key" width="30" height="10" aria-hidden="true">' +
+  `<path d="M0,5H30" class="line ${className}" stroke-dasharray="${dash}"/></svg>`;
 
 /** A plot that fills `holder`, a box that stays. `x` and `y` are {range: [low, high], label, ticks, log, say};
  * `describe` says in words what the picture is, for those who cannot see it. */
@@ -79,7 +104,12 @@ export function plot(holder, {width, height, x, y, describe, left = LEFT}) {
       add(svg("line", {x1: sx.at(at), x2: sx.at(at), y1: inner.top, y2: inner.bottom, class: `line ${className}`, "stroke-dasharray": dash})),
     level: (at, className, dash = "4 4") =>
       add(svg("line", {x1: inner.left, x2: inner.right, y1: sy.at(at), y2: sy.at(at), class: `line ${className}`, "stroke-dasharray": dash})),
-    dot: (at, value, className, r = 4) => add(svg("circle", {cx: sx.at(at), cy: sy.at(value), r, class: `dot ${className}`})),
+    /** A dot, whole at an edge too; none where the plot does not reach. */
+    dot(at, value, className, r = 4) {
+      const [cx, cy] = [sx.at(at), sy.at(value)];
+      if (cy < inner.top - 1 || cy > inner.bottom + 1) return undefined;
+      return add(svg("circle", {cx, cy, r, class: `dot ${className}`}), over);
+    },
     arrow(at, value, dx, className) {
       const [px, py, end] = [sx.at(at), sy.at(value), sx.at(at + dx)];
       const head = Math.sign(end - px) * Math.min(5, Math.abs(end - px));

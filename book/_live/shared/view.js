@@ -7,7 +7,7 @@
 //   setup     (stage, view) => anything: called once, adds to the stage what draw() needs
 //   draw      (values, view) => the reading: a sentence of HTML that says what is seen now
 //   play      optional, (view) => false at the end: one frame of what moves by itself
-// and `view` has {stage, width, values, made, set(name, value), redraw(), play(on)}.
+// and `view` has {place, stage, width, values, made, set(name, value), redraw(), play(on)}.
 import {choice, play, reset, slider} from "./controls.js";
 
 export {choice, slider};
@@ -31,21 +31,29 @@ function fill(place, spec) {
   const controls = element("div", "controls");
   const caption = element("p", "caption");
   caption.innerHTML = spec.caption;
-  place.append(element("p", "title", spec.title), stage, reading, controls, caption);
+  place.append(element("p", "title", spec.title), caption, stage, reading, controls);
 
   const values = {}, parts = {};
-  let frame, quiet, running = false, seen = true;
+  let frame, quiet, beat, tallest = 0, running = false, seen = true;
   const view = {place, stage, values, width: 0, redraw, set, play: run};
 
   function draw() {
     frame = undefined;
-    view.width = Math.floor(stage.clientWidth);
-    if (!view.width) return;
+    const width = Math.floor(stage.clientWidth);
+    if (!width) return;
+    if (width !== view.width) {
+      reading.style.minHeight = "";
+      tallest = 0;
+    }
+    view.width = width;
     const said = spec.draw(values, view);
     if (said === undefined || reading.innerHTML === said) return;
     // While it moves nothing is spoken; what it came to is.
     reading.setAttribute("aria-busy", "true");
     reading.innerHTML = said;
+    // It keeps the height it once had, so that what is below does not jump.
+    tallest = Math.max(tallest, reading.offsetHeight);
+    reading.style.minHeight = `${tallest}px`;
     clearTimeout(quiet);
     quiet = setTimeout(() => reading.setAttribute("aria-busy", String(running)), DELAY);
   }
@@ -61,7 +69,6 @@ function fill(place, spec) {
   for (const [name, make] of Object.entries(spec.controls)) {
     const part = (parts[name] = make(place.dataset[name], () => {
       values[name] = part.value();
-      spec.changed?.(name, view);
       redraw();
     }));
     values[name] = part.value();
@@ -77,7 +84,6 @@ function fill(place, spec) {
         part.reset();
         values[name] = part.value();
       }
-      spec.restart?.(view);
       redraw();
     }),
   );
@@ -87,22 +93,22 @@ function fill(place, spec) {
   // What moves by itself starts only when asked, and rests while it is out of sight.
   function tick() {
     if (!running || !seen) return;
-    if (spec.play(view) === false) run(false);
-    draw();
-    requestAnimationFrame(tick);
+    if (spec.play(view) === false) return run(false);
+    redraw();
+    beat = setTimeout(tick, calm() ? 600 : 80);
   }
   function run(on) {
     if (!button) return;
-    const begins = on && !running;
     running = on;
     button.set(on);
-    if (begins) requestAnimationFrame(tick);
-    else if (!on) setTimeout(() => reading.setAttribute("aria-busy", "false"), DELAY);
+    clearTimeout(beat);
+    if (on) tick();
+    else setTimeout(() => reading.setAttribute("aria-busy", "false"), DELAY);
   }
   new IntersectionObserver(([{isIntersecting}]) => {
     const returns = isIntersecting && !seen;
     seen = isIntersecting;
-    if (returns && running) requestAnimationFrame(tick);
+    if (returns && running) tick();
   }).observe(place);
   new ResizeObserver(() => stage.clientWidth !== view.width && redraw()).observe(stage);
   // Pictures made of pixels take the theme's colours when they are drawn.
@@ -116,12 +122,16 @@ export function mount(name, spec) {
   for (const place of document.querySelectorAll(`.live[data-view="${name}"]`)) fill(place, spec);
 }
 
-/** The view's way to show a symbol: x_t as in a formula. */
-export const sym = (letter, below = "") => `<var>${letter}</var>${below && `<sub>${below}</sub>`}`;
+/** A symbol as in a formula: sym("x", "t"); sym("bar α", "t") and sym("tilde β", "t") with a sign above. */
+export function sym(name, below = "") {
+  const [letter, sign] = name.split(" ").reverse();
+  const index = below.replace("-", "−").replace(/[a-zA-Z]/g, "<var>$&</var>");
+  return `<var${sign ? ` class="${sign}"` : ""}>${letter}</var>${below && `<sub>${index}</sub>`}`;
+}
 
 /** A number as the book prints it, with a true minus. */
 export const num = (value, digits = 2) =>
   (Math.abs(value) < 0.5 * 10 ** -digits ? 0 : value).toFixed(digits).replace("-", "−");
 
-/** True where the reader has asked for less motion. */
-export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+// Who has asked for less motion sees fewer frames, each as long as it takes to look at it.
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

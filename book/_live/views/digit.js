@@ -2,8 +2,8 @@
 import {model} from "../engine/model.js";
 import {normal} from "../engine/noise.js";
 import {paint, PIXELS, picture} from "../shared/pictures.js";
-import {player} from "../shared/player.js";
-import {calm, choice, mount, num, slider, sym} from "../shared/view.js";
+import {calm, player} from "../shared/player.js";
+import {choice, mount, num, slider, sym} from "../shared/view.js";
 
 const STEPS = [1, 2, 3, 5, 10, 20, 50, 100, 200];
 const NAMES = {ddpm: "DDPM", ddim: "DDIM", "dpm++": "DPM-Solver++", heun: "Heun"};
