@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
-.PHONY: help experiments tools book pdf test test-coursework test-book notebooks equations assignments \
-	demo lint bench bench-gpu clean
+.PHONY: help experiments tools book pdf live test test-coursework test-book notebooks equations \
+	assignments demo lint bench bench-gpu clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,6 +33,9 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 pdf: book  ## Print the whole book as one PDF, with Chromium or Chrome, and print where it is.
 	$(BIN)/python tools/make_pdf.py
 
+live:  ## Build the live views of the book again, with Node and npm.
+	cd book/_live && npm ci --no-audit --no-fund && npm run build
+
 # The notebooks side by side, each on one thread: two at a time are done before one after the other.
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest --numprocesses auto
@@ -45,7 +48,7 @@ test-coursework: $(READY)  ## Grade solution and untouched file of every assignm
 	$(BIN)/python -m pytest --numprocesses auto tests/coursework/whole_course.py
 
 test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
-	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,folds.py navigation.py pages.py paper.py pdf.py search.py)
+	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,folds.py live.py live_digit.py navigation.py pages.py paper.py pdf.py search.py)
 
 assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
 	$(BIN)/python tools/make_assignments.py

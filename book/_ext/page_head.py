@@ -3,7 +3,8 @@
 Sphinx writes an inline script twice when an extension adds it late; where the script declares a
 constant, the second is an error in the browser. Jupyter Book brings the files of Thebe, which runs
 cells on a server, and the theme a script of 1.5 MB that draws icons, though its style sheet can
-draw them too. And no script has to run before the text is on the screen.
+draw them too. The scripts of live views come when they are needed, see book/_live. And no script
+has to run before the text is on the screen.
 
 It also says what the page is about, for search engines and for those who share a link to it.
 """
@@ -18,7 +19,7 @@ from sphinx.application import Sphinx
 # Inline scripts, which cannot wait, speak of what these declare.
 FIRST = re.compile(r"documentation_options|doctools")
 # katex-math.css is written for other themes; what this book needs of it stands in book.css.
-UNUSED = re.compile(r"thebe|katex-math\.css|fontawesome\.js")
+UNUSED = re.compile(r"thebe|katex-math\.css|fontawesome\.js|live/(?!loader\.js)")
 LONGEST = 200  # letters of a description, of which a search engine shows as many or fewer
 
 
