@@ -3,7 +3,8 @@
     python tools/write_engine_golden.py
 
 writes book/_live/engine/golden.json: the network at three steps, told a label and told nothing, and
-the path of each sampler in four steps with guidance. Numbers are float32, as base64.
+the path of each sampler in four steps with guidance, and a step of replacement, taken three times.
+Numbers are float32, as base64.
 """
 
 import base64
@@ -13,11 +14,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ddpm_tutorial import SAMPLERS, load_pretrained, q_sample, sample_path
+from ddpm_tutorial import (
+    SAMPLERS,
+    Ancestral,
+    Mask,
+    Measurement,
+    Replacement,
+    Resampled,
+    load_pretrained,
+    q_sample,
+    sample_path,
+)
 from ddpm_tutorial.mathematics.forward import standard_normal
 
 GOLDEN = Path(__file__).parent.parent / "book" / "_live" / "engine" / "golden.json"
-MODEL, LABEL, GUIDANCE, STEPS = "mnist-labels", 3, 1.5, 4
+MODEL, LABEL, GUIDANCE, STEPS, TIMES = "mnist-labels", 3, 1.5, 4, 3
 SHAPE = (1, 1, 28, 28)
 
 
@@ -51,7 +62,25 @@ def golden() -> dict:
         }
     settings = {"label": LABEL, "guidance": GUIDANCE, "steps": STEPS}
     walks = {**settings, "x_T": packed(x_T), "noise": packed(noise), "paths": paths}
-    return {"model": MODEL, "network": network, "walks": walks}
+
+    upper = torch.zeros(SHAPE[1:], dtype=torch.bool)
+    upper[:, :14] = True
+    told_nothing = model.denoiser(torch.tensor([model.num_classes]))
+    asked = Replacement(told_nothing, Measurement(Mask(upper)(x0[:1]), Mask(upper), 1 / 255))
+    fresh = torch.Generator().manual_seed(2)
+    path = sample_path(asked, 1, Resampled(Ancestral(), TIMES), 2, fresh, x_T)
+    (_, _, x0_hat), (_, x_t, _), _ = path
+    fresh = torch.Generator().manual_seed(2)
+    noise = torch.cat([standard_normal(SHAPE, x_t, fresh) for _ in range(2 * TIMES - 1)])
+    inverse = {
+        "known": packed(torch.where(upper, x0[:1], torch.nan)),
+        "noise": packed(noise),
+        "steps": 2,
+        "times": TIMES,
+        "x0_hat": packed(x0_hat),
+        "x_t": packed(x_t),
+    }
+    return {"model": MODEL, "network": network, "walks": walks, "inverse": inverse}
 
 
 def main() -> None:

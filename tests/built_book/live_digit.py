@@ -15,16 +15,22 @@ from ddpm_tutorial import load_pretrained, sample_path
 ENGINE = BOOK.parent.parent / "book" / "_live" / "engine"
 LIVE = BOOK / "_static" / "live"
 PAGES = ["intro", "10-sampling", "11-fast-sampling", "14-guidance-and-learned-variance"]
+INVERSE = "17-inverse-problems"
 MEGA = 1_000_000
 CLOSE = 1e-3
-DONE = re.compile("nobody wrote")
-# What the worker says to the page is kept.
+DONE = re.compile("nobody wrote|Six answers")
+# What the page and the worker say to each other is kept.
 LISTEN = """
 window.heard = [];
+window.told = [];
 window.Worker = class extends Worker {
   constructor(...given) {
     super(...given);
     this.addEventListener("message", ({data}) => "t" in data && heard.push(data));
+  }
+  postMessage(message) {
+    if (message.settings) told.push(message.settings);
+    super.postMessage(message);
   }
 };
 """
@@ -36,7 +42,7 @@ def visit(browser):
     """Opens the first view of a page at an address, in a browser that moves unless told not to."""
     contexts = []
 
-    def visit(address, width=WIDE, **options):
+    def visit(address, width=WIDE, name="digit", **options):
         size = {"width": width, "height": HEIGHT}
         contexts.append(browser.new_context(viewport=size, **options))
         page = contexts[-1].new_page()
@@ -44,7 +50,7 @@ def visit(browser):
         page.on("request", lambda request: asked.append(request.url))
         page.add_init_script(LISTEN)
         page.goto(address)
-        place = page.locator(".live[data-view=digit]").first
+        place = page.locator(f".live[data-view={name}]").first
         place.scroll_into_view_if_needed()
         expect(place).to_have_class(re.compile("ready"))
         return SimpleNamespace(
@@ -151,7 +157,7 @@ def test_the_engine_gives_the_written_numbers_in_a_browser(intro, server):
         }""",
         [golden, f"_static/live/weights/{golden['model']}.js"],
     )
-    assert len(found) == 28
+    assert len(found) == 30
     assert {name: far for name, far in found.items() if not far <= CLOSE} == {}
 
 
@@ -245,16 +251,6 @@ def test_play_pause_and_the_step_by_key(intro):
 )
 def test_each_control_by_key_draws_what_it_says(visit, server, control, key, setting):
     view = visit(server.address + "intro.html", PHONE, reduced_motion="reduce")
-    view.page.evaluate(
-        """() => {
-          window.told = [];
-          const post = Worker.prototype.postMessage;
-          Worker.prototype.postMessage = function (message) {
-            if (message.settings) told.push(message.settings);
-            return post.call(this, message);
-          };
-        }"""
-    )
     view.start.click()
     expect(view.reading).to_have_text(DONE)
     place = view.place
@@ -271,10 +267,11 @@ def test_each_control_by_key_draws_what_it_says(visit, server, control, key, set
     expect(place.locator(".gallery li")).to_have_count(2)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, INVERSE])
 def test_a_view_that_has_drawn_breaks_no_rule(visit, server, name):
-    view = visit(f"{server.address}{name}.html", reduced_motion="reduce")
-    view.start.click()
+    which = "complete" if name == INVERSE else "digit"
+    view = visit(f"{server.address}{name}.html", name=which, reduced_motion="reduce")
+    view.play.click()
     expect(view.reading).to_have_text(DONE)
     assert view.reading.get_attribute("role") == "status"
     expect(view.reading).to_have_attribute("aria-busy", "false")
@@ -307,3 +304,46 @@ def test_without_scripts_and_on_paper_the_still_figure_stands_alone(visit, brows
     view = visit(server.address + "intro.html")
     view.page.emulate_media(media="print")
     expect(view.place).to_be_hidden()
+
+
+def test_the_model_continues_what_a_pointer_draws(visit, server):
+    complete = visit(f"{server.address}{INVERSE}.html", name="complete")
+    page, canvas = complete.page, complete.place.locator(".pair > .picture canvas")
+    box = canvas.bounding_box()
+    mouse, pixel = page.mouse, box["width"] / 28
+    mouse.move(box["x"] + 10 * pixel, box["y"] + 4 * pixel)
+    mouse.down()
+    mouse.move(box["x"] + 14 * pixel, box["y"] + 20 * pixel, steps=5)
+    assert page.evaluate("told") == []  # not before the pen is lifted
+    mouse.up()
+    expect(complete.reading).to_have_text(DONE, timeout=90_000)
+    expect(complete.place.get_by_label("your own", exact=True)).to_be_checked()
+    known = torch.tensor(page.evaluate("[...told[0].known]")).view(28, 28)
+    assert float(known[:14].max()) == 1
+    assert (known[:14] == 1).any(1).sum() > 8  # a stroke, and not a dot
+    assert known[14:].isnan().all()
+    ends = page.evaluate("heard.filter(({t}) => t === 0).map(({x_t}) => [...x_t])")
+    answers = torch.tensor(ends).view(6, 28, 28)
+    assert (answers[:, :14] - known[:14]).abs().max() < 1e-6
+    lower = answers[:, 14:].flatten(1)
+    assert torch.cdist(lower, lower).fill_diagonal_(9).min() > 1
+    assert lower.max(1).values.min() > 0  # in each of them the stroke goes on
+
+
+def test_a_part_is_chosen_and_completed_by_key(visit, server):
+    complete = visit(f"{server.address}{INVERSE}.html", name="complete")
+    page, place = complete.page, complete.place
+    place.get_by_label("arc", exact=True).press("ArrowRight")
+    expect(place.get_by_label("bar", exact=True)).to_be_checked()
+    assert page.evaluate("told") == []
+    complete.play.press("Enter")
+    page.wait_for_function("told.length === 2")
+    place.get_by_label("once", exact=True).press("ArrowRight")
+    page.wait_for_function("told.at(-1).times === 5 && told.at(-1).steps === 20")
+    expect(complete.play).to_have_text("Pause")
+    place.get_by_label("angle", exact=True).press("ArrowRight")
+    expect(complete.reading).to_contain_text("Draw something")
+    expect(complete.play).to_have_text("Play")
+    place.get_by_role("button", name="Start again").press("Enter")
+    expect(place.get_by_label("arc", exact=True)).to_be_checked()
+    assert page.evaluate("new Set(told.map(({seed}) => seed)).size") > 1

@@ -1,6 +1,6 @@
 // How far the engine's numbers are from those of the Python package: golden.json, which
 // tools/write_engine_golden.py writes. The same check runs in Node and in a browser.
-import {denoiserOf, SAMPLERS, timestepPairs, walk} from "./diffusion.js";
+import {denoiserOf, replacing, resampled, SAMPLERS, timestepPairs, walk} from "./diffusion.js";
 import {fromBase64, readSafetensors} from "./safetensors.js";
 import {UNet} from "./unet.js";
 
@@ -39,5 +39,16 @@ export function differences(golden, weights) {
       compare(`${sampler}, x_t after step ${k + 1}`, here.x_t, picture(numbers(wanted.x_t), k)),
     );
   }
+
+  const {inverse} = golden;
+  const untold = denoiserOf(network, file.config, file.config.network.num_classes, 0);
+  let drawn = 0;
+  const given = () => picture(numbers(inverse.noise), drawn++);
+  const step = resampled(SAMPLERS.ddpm, inverse.times);
+  const known = replacing(untold, numbers(inverse.known));
+  const few = timestepPairs(known.alpha_bar.length - 1, inverse.steps);
+  const answer = [...walk(known, numbers(start.x_T), few, step, given)];
+  compare("replacement, x0_hat", answer[0].x0_hat, numbers(inverse.x0_hat));
+  compare("replacement, resampled", answer[1].x_t, numbers(inverse.x_t));
   return found;
 }

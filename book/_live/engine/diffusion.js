@@ -125,6 +125,20 @@ function heun(denoiser, here, s) {
   return mix(1, x_s, 0.5 * scale(s) * (1 - level(here.t) / level(s)), change);
 }
 
+/** A step taken `times` times, down and up again in between: Resampled, in algorithms/inverse.py. */
+export function resampled(step, times) {
+  return (denoiser, here, s, noise) => {
+    let x_s = step(denoiser, here, s, noise);
+    for (let k = 1; k < times; k++) {
+      const {t} = here;
+      const ratio = denoiser.alpha_bar[t] / denoiser.alpha_bar[s];
+      const x_t = mix(Math.sqrt(ratio), x_s, Math.sqrt(1 - ratio), noise());
+      x_s = step(denoiser, {x_t, t, seen: denoiser.see(x_t, t)}, s, noise);
+    }
+    return x_s;
+  };
+}
+
 /** Yields {t, x_t, x0_hat} before each step, and last x_0 with t = 0: walk, in sampling.py. */
 export function* walk(denoiser, x_T, pairs, step, noise) {
   let x_t = x_T;

@@ -1,9 +1,11 @@
 // Runs beside the page, which stays free to move: takes weights, then settings, then asks for steps.
 //   {weights}   base64 of a safetensors file  ->  {ready: true}
-//   {begin, settings}  {label, guidance, sampler, steps, seed, known}: a digit of this name begins
+//   {begin, settings}  {label, guidance, sampler, steps, seed, known, times}: a digit of this name begins;
+//                      with no label, the
+//                      network is told nothing; `known` holds pixels, and `times` says how often to take each step, if not once
 //   {next, asked}      the next step of the digit of this name
 //                      ->  {asked, t, alpha_bar, x_t, x0_hat, milliseconds}
-import {denoiserOf, replacing, SAMPLERS, timestepPairs, walk} from "./diffusion.js";
+import {denoiserOf, replacing, resampled, SAMPLERS, timestepPairs, walk} from "./diffusion.js";
 import {normal} from "./noise.js";
 import {fromBase64, readSafetensors} from "./safetensors.js";
 import {UNet} from "./unet.js";
@@ -11,12 +13,14 @@ import {UNet} from "./unet.js";
 let network, config;
 const paths = new Map();
 
-function pathOf({label, guidance, sampler, steps, seed, known}) {
-  const told = denoiserOf(network, config, label, guidance);
+function pathOf({label, guidance, sampler, steps, seed, known, times = 1}) {
+  const untold = config.network.num_classes;
+  const told = denoiserOf(network, config, label ?? untold, guidance);
   const denoiser = known ? replacing(told, known) : told;
   const noise = normal(seed, config.network.image_size ** 2);
   const pairs = timestepPairs(config.T, steps);
-  return {denoiser, steps: walk(denoiser, noise(), pairs, SAMPLERS[sampler], noise)};
+  const step = resampled(SAMPLERS[sampler], times);
+  return {denoiser, steps: walk(denoiser, noise(), pairs, step, noise)};
 }
 
 function answer({weights, begin, settings, next, asked}) {

@@ -1,5 +1,5 @@
 // Pictures of digits, as the figures of the book have them: white on black, each pixel a square.
-const SIZE = 28;
+export const SIZE = 28;
 export const PIXELS = SIZE ** 2;
 
 /** A picture with its name below, HTML. say(words) tells those who cannot see it what it shows. */
@@ -14,13 +14,14 @@ export function picture(words = "") {
   return {element, frame, name, canvas, say: (said) => canvas.setAttribute("aria-label", said)};
 }
 
-/** Fills it with numbers, of which -1 is black and 1 is white; with none it is empty. */
+/** Fills it with numbers, of which -1 is black and 1 is white; with none it is empty, and so is a pixel
+ * that is NaN. */
 export function paint(canvas, numbers) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(SIZE, SIZE);
   numbers?.forEach((number, k) => {
     const grey = Math.round((Math.min(1, Math.max(-1, number)) + 1) * 127.5);
-    image.data.set([grey, grey, grey, 255], 4 * k);
+    image.data.set([grey, grey, grey, isNaN(number) ? 0 : 255], 4 * k);
   });
   context.putImageData(image, 0, 0);
 }
