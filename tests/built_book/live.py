@@ -333,7 +333,8 @@ def test_a_view_is_fetched_only_when_it_comes_near(new_context, server):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{server.address}05-reverse-process.html")
-    page.wait_for_timeout(500)
+    expect(page.locator(".live.awaited").first).to_be_attached()
+    page.wait_for_timeout(1500)
     assert not [url for url in asked if re.search(r"live/(?!loader)", url)]
     bring(page, "posterior")
     assert [url for url in asked if "live/posterior.js" in url]
