@@ -5,6 +5,7 @@ It renews no fingerprint: whoever changes an equation reads its check, and then 
 
 import json
 import math
+import re
 import sys
 from collections import Counter
 from itertools import groupby
@@ -61,6 +62,24 @@ TIES = {
     "nothing": "fingerprint only",
 }
 
+# How the words of a function's name are written in a sentence.
+WORDS = {
+    "bayes rule": "Bayes' rule",
+    "ddim": "DDIM",
+    "dpm solver": "DPM-Solver++",
+    "dps": "DPS",
+    "euler": "Euler",
+    "eulers": "Euler's",
+    "gaussian": "Gaussian",
+    "heun": "Heun",
+    "kl": "KL",
+    "langevin": "Langevin",
+    "min snr": "Min-SNR",
+    "t steps": "$t$ steps",
+    "x t": "$x_t$",
+    "x0": "$x_0$",
+}
+
 TABLE = """
 :::{list-table}
 :header-rows: 1
@@ -85,7 +104,7 @@ def write(measured: dict[str, dict]) -> str:
         codes = []
         for equation in of_page:
             check = measured[equation.label]
-            claim = check["test"].removeprefix("test_").replace("_", " ").capitalize()
+            claim = _sentence(check["test"])
             formula = indent(f"$$\n{equation.latex}\n$$", 4 * " ")
             parts.append(
                 f"""\
@@ -111,6 +130,13 @@ def write(measured: dict[str, dict]) -> str:
             )
         parts += [":::\n", *codes]
     return "".join(parts)
+
+
+def _sentence(test: str) -> str:
+    """The claim that the name of a test makes, as one writes it, without the full stop."""
+    claim = test.removeprefix("test_").replace("_", " ").capitalize()
+    known = rf"\b({'|'.join(WORDS)})\b"
+    return re.sub(known, lambda found: WORDS[found[0].lower()], claim, flags=re.IGNORECASE)
 
 
 def _summary(findings: list[dict]) -> str:

@@ -18,12 +18,20 @@ from sphinxcontrib import katex
 
 SECONDS = 60  # a busy machine takes longer than the package's five
 BASE = '<span class="base">'  # what KaTeX never breaks
+# The letters of a formula, or of brackets in it, that stay on one line: so many fit on any phone.
+SHORT, SHORT_BRACKETS = 10, 24
+BETWEEN_NUMBERS = re.compile(r"(?<=\d) ([±×]) (?=\d)")
+TAG = re.compile(r"<[^>]+>")
+CODE = nodes.literal | nodes.FixedTextElement | nodes.raw
 
 
 def keep_signs(app: Sphinx, doctree: nodes.document, _: str) -> None:
-    """Note the signs that touch a formula in the text, which else could stand alone on a line."""
+    """Keep on one line a formula with the signs that touch it, and two numbers with a sign."""
     if app.builder.format != "html":
         return
+    for text in list(doctree.findall(nodes.Text)):
+        if BETWEEN_NUMBERS.search(text) and not isinstance(text.parent, CODE):
+            text.parent.replace(text, nodes.Text(BETWEEN_NUMBERS.sub("\u00a0\\1\u00a0", text)))
     for formula in list(doctree.findall(nodes.math)):
         siblings, place = formula.parent, formula.parent.index(formula)
         for step, pattern in ((-1, r"\($"), (1, r"^[).,;:!?’”]+")):
@@ -31,6 +39,33 @@ def keep_signs(app: Sphinx, doctree: nodes.document, _: str) -> None:
             if isinstance(beside, nodes.Text) and (found := re.search(pattern, beside)):
                 formula["before" if step < 0 else "after"] = found[0]
                 siblings[place + step] = nodes.Text(re.sub(pattern, "", beside))
+
+
+def keep_together(page: str) -> str:
+    """Let a line end in a formula neither where all of it is short nor within short brackets."""
+    if BASE not in page:
+        return page
+    head, *bases = page.split(BASE)
+    bases[-1], tail = bases[-1].removesuffix("</span></span>"), "</span></span>"
+    letters = [len(TAG.sub("", base)) for base in bases]
+    if sum(letters) <= SHORT:
+        groups = [(0, len(bases))]
+    else:
+        groups, depth, first = [], 0, 0
+        for place, base in enumerate(bases):
+            depth += base.count("mopen") - base.count("mclose")
+            if depth <= 0:
+                groups.append((first, place + 1))
+                first = place + 1
+        groups.append((first, len(bases)))
+    for first, end in groups:
+        if end - first > 1 and sum(letters[first:end]) <= SHORT_BRACKETS:
+            bases[first] = f'<span class="whole">{BASE}{bases[first]}'
+            bases[end - 1] += "</span>"
+        elif first < end:
+            bases[first] = BASE + bases[first]
+        bases[first + 1 : end] = [BASE + base for base in bases[first + 1 : end]]
+    return head + "".join(bases) + tail
 
 
 def visit_math(translator: Any, node: nodes.math) -> None:
@@ -45,6 +80,7 @@ def visit_math(translator: Any, node: nodes.math) -> None:
         page = f'{page[:end]}<span class="sign">{after}</span>{page[end:]}' if after else page
         page = page.replace("<math ", f"{before}<math ", 1).replace("</math>", f"</math>{after}", 1)
         before = after = ""
+        page = keep_together(page)
     symbol = f' data-symbol="{node["symbol"]}"' if "symbol" in node else ""
     kind = "math first" if node.get("first") else "math"
     translator.body.append(f'{before}<span class="{kind}"{symbol}>{page}</span>{after}')

@@ -38,10 +38,14 @@ document.addEventListener("DOMContentLoaded", () => {
   document.fonts.addEventListener("loadingdone", () => boxes.forEach(showWhatIsCut));
 });
 
-// A long name in a table may break where a part of it ends.
+// A short name stays on one line. One that is longer than a line, or stands in a table, may break
+// where a part of it ends.
 document.addEventListener("DOMContentLoaded", () => {
-  for (const name of document.querySelectorAll("td code .pre")) {
-    name.innerHTML = name.innerHTML.replace(/[._](?=\w)/g, "$&<wbr>");
+  for (const name of document.querySelectorAll("code .pre")) {
+    const {length} = name.textContent;
+    const cell = name.closest("td");
+    name.classList.toggle("short", length <= 24 && !cell);
+    if (length > (cell ? 12 : 30)) name.innerHTML = name.innerHTML.replace(/[._(,=](?=\w)/g, "$&<wbr>");
   }
 });
 

@@ -89,7 +89,15 @@ def visits(new_context, server):
     page.on("response", lambda answer: visit.answers.update({answer.url: answer.headers}))
     for name in NAMES:
         found[name] = visit = SimpleNamespace(
-            errors=[], asked=[], answers={}, broken_images=[], cut={}, themes={}, axe=[]
+            errors=[],
+            asked=[],
+            answers={},
+            broken_images=[],
+            cut={},
+            scrolls={},
+            torn={},
+            themes={},
+            axe=[],
         )
         page.set_viewport_size({"width": PHONE, "height": HEIGHT})
         page.goto(server.address + name)
@@ -98,7 +106,8 @@ def visits(new_context, server):
         visit.sent = dict(visit.answers)  # and nothing for the other theme
         for width in (PHONE, SMALL_PHONE, TABLET, WIDE):
             page.set_viewport_size({"width": width, "height": HEIGHT})
-            visit.cut[width] = page.evaluate(script("cut"))
+            for kind in ("cut", "scrolls", "torn"):
+                getattr(visit, kind)[width] = page.evaluate(script(kind))
         for theme in ("light", "dark"):
             show(page, theme)
             visit.themes[theme] = page.evaluate(script("pale"))

@@ -102,6 +102,18 @@ def test_a_letter_means_what_its_own_chapter_says(open_page):
         assert bool(found & {r"\mathbf{x}", r"\mathbf{z}"}) == letters
 
 
+LETTERS = {"02-vae": "u", "13-evaluation": "u", "14-guidance-and-learned-variance": r"\nu"}
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_letter_with_another_meaning_shows_none(open_page, name):
+    page = open_page(f"{name}.html", WIDE)
+    marked = "(all) => all.map((e) => e.querySelector('annotation').textContent)"
+    shown = page.locator(".math").evaluate_all(marked)
+    assert LETTERS[name] in shown
+    assert LETTERS[name] not in page.locator(".math[data-symbol]").evaluate_all(marked)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("assignments/student")])
 def test_the_links_among_the_symbols_of_an_assignment_lead_to_their_pages(open_page, name, server):
     page = open_page(name, WIDE)

@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote, urldefrag
 
 import pytest
-from browsing import BOOK, NAMES, PHONE, WIDE
+from browsing import BOOK, NAMES, PHONE, TABLET, WIDE
 from playwright.sync_api import expect
 
 KILO = 1000
@@ -86,6 +86,16 @@ def test_everything_can_be_read_whole_or_shows_that_it_scrolls(visits, width):
     assert by_page(visits, lambda visit: visit.cut[width]) == {}
 
 
+@pytest.mark.parametrize("width", [PHONE, TABLET, WIDE])
+def test_nothing_but_code_has_to_be_scrolled_and_that_on_no_wide_screen(visits, width):
+    assert by_page(visits, lambda visit: visit.scrolls[width]) == {}
+
+
+@pytest.mark.parametrize("width", [PHONE, TABLET, WIDE])
+def test_no_line_ends_in_a_short_formula_or_name(visits, width):
+    assert by_page(visits, lambda visit: visit.torn[width]) == {}
+
+
 def test_no_table_or_formula_shows_as_raw_text(visits):
     raw = re.compile(r"\|\s*:?[-–—]+:?\s*\||\$\$|\\(frac|mathbf|mathcal|sqrt|ln|alpha)\b|\\\(")
     assert by_page(visits, lambda visit: [p for p in visit.paragraphs if raw.search(p)]) == {}
@@ -121,18 +131,22 @@ def test_the_typeface_is_light():
     assert 0 < sum(font.stat().st_size for font in fonts) <= 150 * KILO
 
 
-def test_what_is_printed_keeps_its_columns_on_a_phone(open_page):
-    page = open_page("15-common-mistakes.html", PHONE)
-    printed = page.locator(".output.stream[style] pre")
-    assert printed.count() > 20
-    wider = (
-        "(all) => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)"
-    )
-    assert printed.evaluate_all(wider) == []
+def test_what_is_printed_can_be_read_on_a_phone(open_page):
+    printed = open_page("13-evaluation.html", PHONE).locator(".output.stream pre")
     sizes = printed.evaluate_all(
         "(all) => all.map((e) => parseFloat(getComputedStyle(e).fontSize))"
     )
-    assert min(sizes) >= 9
+    assert len(sizes) > 10
+    assert min(sizes) > 8.9
+
+
+def test_a_sentence_that_is_printed_breaks_and_a_table_does_not(open_page):
+    page = open_page("13-evaluation.html", PHONE)
+    sentence = page.locator(".output .sentence", has_text="rank 99 of 128")
+    size = sentence.evaluate("(line) => parseFloat(getComputedStyle(line).fontSize)")
+    assert sentence.bounding_box()["height"] > 2 * size
+    table = page.locator(".output.stream pre", has_text="training images")
+    expect(table.locator(".sentence", has_text="training images")).to_have_count(0)
 
 
 def test_an_equation_of_an_appendix_has_its_letter(open_page):
