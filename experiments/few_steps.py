@@ -25,6 +25,7 @@ first seed is the one that ships, as `mnist-one-step`.
 import argparse
 import functools
 import statistics
+from functools import partial
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ from _results import (
     floor_for,
     name_of_precision,
     share_work,
+    shared_work,
     with_spread,
     write_work,
 )
@@ -107,14 +109,13 @@ def sampled(name: str, steps: int, seed: int | None) -> str:
 
 
 TRAINED = {trained(CHAIN, seed): (CHAIN, seed) for seed in SEEDS}
-TRAINED[trained(JUMPS, SEEDS[0])] = (JUMPS, SEEDS[0])
-# Dear ones last: the name of the model, its steps, and its seed.
-GRID_OF_SAMPLES = [
+# The name of a model, its steps, and the seed of its training.
+COMPARED = [
     *((CHAIN, steps, seed) for seed in SEEDS for steps in ASKED),
-    *((JUMPS, steps, SEEDS[0]) for steps in ASKED),
     *((TEACHER, steps, None) for steps in TEACHERS),
 ]
-SAMPLED = {sampled(*setting): setting for setting in GRID_OF_SAMPLES}
+SAMPLED = {sampled(*setting): setting for setting in COMPARED}
+ONE_RUN = {sampled(JUMPS, steps, SEEDS[0]): (JUMPS, steps, SEEDS[0]) for steps in ASKED}
 
 
 def main() -> None:
@@ -123,12 +124,15 @@ def main() -> None:
     parser.add_argument("--runs", action="store_true", help="train and sample")
     if parser.parse_args().runs:
         torch.set_num_threads(1)
-        share_work(
-            NAME, {part: functools.partial(one_training, *TRAINED[part]) for part in TRAINED}
-        )
+        share_work(NAME, {part: partial(one_training, *TRAINED[part]) for part in TRAINED})
         all_work(NAME, TRAINED)  # the samples need the weights
-        share_work(NAME, {part: functools.partial(one_model, *SAMPLED[part]) for part in SAMPLED})
-    found = all_work(NAME, [*TRAINED, *SAMPLED])
+        share_work(NAME, {part: partial(one_model, *SAMPLED[part]) for part in SAMPLED})
+        share_work(
+            NAME, {(last := trained(JUMPS, SEEDS[0])): partial(one_training, JUMPS, SEEDS[0])}
+        )
+        all_work(NAME, [last])
+        share_work(NAME, {part: partial(one_model, *ONE_RUN[part]) for part in ONE_RUN})
+    found = all_work(NAME, [*TRAINED, *SAMPLED]) | shared_work(NAME, ONE_RUN)
     first = trained(CHAIN, SEEDS[0])
     write_work(
         NAME,
@@ -297,7 +301,11 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "teacher": teacher,
         "students": {str(steps): over_seeds(found, steps) for steps in ASKED},
         "one_run": {
-            JUMPS: {str(steps): over_starts(found, JUMPS, steps, SEEDS[0]) for steps in ASKED}
+            JUMPS: {
+                str(steps): over_starts(found, JUMPS, steps, SEEDS[0])
+                for part, (_, steps, _) in ONE_RUN.items()
+                if part in found
+            }
         },
         "times_the_teachers_50": {
             str(steps): with_spread([fid / best for fid in of_seeds(found, steps, "fid")])
