@@ -59,8 +59,8 @@ def visit(browser):
             asked=asked,
             reading=place.locator(".reading"),
             start=place.locator("button.start"),
-            play=place.locator(".bar button"),
-            step=place.locator(".bar input"),
+            play=place.locator(".transport button"),
+            step=place.locator(".transport input"),
         )
 
     yield visit

@@ -51,7 +51,7 @@ function setup(stage, view) {
   pair.className = "pair";
   pair.append(question.element, table);
   const bar = document.createElement("div");
-  bar.className = "bar";
+  bar.className = "transport";
   const [begin, method] = place.querySelectorAll(".choice");
   bar.append(button, method);
   stage.append(begin, pair, bar);

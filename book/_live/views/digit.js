@@ -57,7 +57,7 @@ function setup(stage, view) {
     run(made.at < made.goal); // on to a step that is still to come
     view.redraw();
   });
-  stage.append(place.querySelector(".choice"), pair, box("div", "bar", button, scrub.element));
+  stage.append(place.querySelector(".choice"), pair, box("div", "transport", button, scrub.element));
 
   const gallery = box("ul", "gallery");
   gallery.setAttribute("aria-label", "Drawn before, the last one first");
