@@ -129,6 +129,10 @@ def test_a_key_moves_each_control_and_the_view_says_so(opened, chapter, view, nu
     expect(control.locator("input:checked, input[type=range]")).to_have_value(value)
 
 
+# A style of another view once gave a symbol in a sentence a line of its own.
+IN_LINE = {"inline"}
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_no_view_breaks_a_rule_or_widens_the_page(new_context, server, chapter):
     page, errors = new_context(WIDE).new_page(), []
@@ -139,6 +143,8 @@ def test_no_view_breaks_a_rule_or_widens_the_page(new_context, server, chapter):
         bring(page, view)
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(({id}) => id)")
     assert len(ids) == len(set(ids))
+    symbols = page.locator(".live var")
+    assert {one.evaluate("(e) => getComputedStyle(e).display") for one in symbols.all()} <= IN_LINE
     page.evaluate(ONLY_VIEWS)
     page.evaluate(script("axe/axe.min"))
     for width, theme in ((SMALL_PHONE, "light"), (PHONE, "dark"), (WIDE, "light")):
