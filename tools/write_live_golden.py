@@ -10,7 +10,11 @@ import torch
 from ddpm_tutorial import (
     SCHEDULES,
     GaussianMixture,
+    JointMixture,
+    Mask,
+    Measurement,
     NoiseSchedule,
+    PosteriorGuidance,
     elbo_terms,
     p_reverse,
     posterior_variance,
@@ -147,6 +151,47 @@ def fixed_variances() -> list[dict[str, Any]]:
     return found
 
 
+def answers() -> list[dict[str, Any]]:
+    """Guesses moved towards a measurement of the number itself, and the exact ones."""
+    found = []
+    schedule = NoiseSchedule.cosine(1000)
+    weights, means, variances = MIXTURES["example"]
+    covariances = [[[variance]] for variance in variances]
+    toy = JointMixture(schedule, weights, [[mean] for mean in means], covariances)
+    for y, sigma, t in ((-0.2, 0.4, 400), (0.9, 0.15, 120), (-1.1, 0.8, 900)):
+        measured = torch.tensor([[y]], dtype=torch.float64)
+        likelihood = Measurement(measured, Mask(torch.tensor([True])), sigma)
+        truth, _ = toy.given(torch.ones(1, 1), measured[0], sigma)
+        at = torch.full((len(POINTS),), t)
+        ways = {
+            "exact": truth,
+            "dps": PosteriorGuidance(toy, likelihood),
+            "variance": PosteriorGuidance(toy, likelihood, with_variance=True),
+        }
+        guesses = {name: numbers(way(POINTS, at).x0_hat) for name, way in ways.items()}
+        found.append({"y": y, "sigma": sigma, "t": t, "x": numbers(POINTS)} | guesses)
+    return found
+
+
+def two_pixels() -> list[dict[str, Any]]:
+    """The gap and the divergence of two pixels, by their definitions."""
+    joint = torch.tensor([[0.5, 0.1], [0.1, 0.3]], dtype=torch.float64)
+    product = joint.sum(1)[:, None] * joint.sum(0)
+    found = []
+    for T in (1, 3, 16):
+        u = torch.linspace(0, 1, T + 1, dtype=torch.float64)
+        for name, alpha_bar in (("even", 1 - u), ("cosine", (u * math.pi / 2).cos() ** 2)):
+            together = alpha_bar.diff().square().sum()
+            drawn = (1 - together) * joint + together * product
+            gap = together * (joint * (joint / product).log()).sum()
+            divergence = (joint * (joint / drawn).log()).sum()
+            found.append(
+                {"T": T, "schedule": name, "gap": float(gap), "divergence": float(divergence)}
+                | {"joint": numbers(joint), "drawn": numbers(drawn)}
+            )
+    return found
+
+
 def paths() -> list[dict[str, Any]]:
     found = []
     starts = torch.tensor([[-1.4], [-0.3], [0.2], [1.7]], dtype=torch.float64)
@@ -165,6 +210,7 @@ def golden() -> dict[str, Any]:
     found = {"mixtures": MIXTURES, "schedules": tables(), "places": places()}
     found |= {"steps_back": true_steps_back(), "bounds": bounds(), "paths": paths()}
     found["fixed_variances"] = fixed_variances()
+    found |= {"answers": answers(), "two_pixels": two_pixels()}
     found["normal_share"] = [[z, 0.5 * math.erfc(-z / 2**0.5)] for z in (-6, -2.5, -0.1, 0, 1, 4)]
     return found
 

@@ -86,6 +86,48 @@ export function stepBack(data, x, a, b = 1) {
   };
 }
 
+/** What is left of the mixture when x_0 was measured as y, with an error of standard deviation sigma. */
+export function given({weights, means, variances}, y, sigma) {
+  const s = sigma ** 2, logs = weights.map((w, k) => Math.log(w) + logNormal(y, means[k], variances[k] + s));
+  const all = logSumExp(logs), spread = variances.map((v) => (v * s) / (v + s));
+  return {
+    weights: logs.map((one) => Math.exp(one - all)),
+    means: means.map((m, k) => spread[k] * (m / variances[k] + y / s)),
+    variances: spread,
+  };
+}
+
+/** Mean, variance and third central moment of x_0 given x_t = x, with nothing made on the way but these. */
+export function moments({weights, means, variances}, x, a) {
+  const root = Math.sqrt(a), n = weights.length;
+  let most = -Infinity;
+  for (let k = 0; k < n; k++) {
+    const spread = a * variances[k] + 1 - a, away = x - root * means[k];
+    most = Math.max(most, Math.log(weights[k]) - 0.5 * ((away * away) / spread + Math.log(spread)));
+  }
+  let all = 0, first = 0, second = 0, third = 0;
+  for (let k = 0; k < n; k++) {
+    const v = variances[k], spread = a * v + 1 - a, away = x - root * means[k];
+    const here = Math.exp(Math.log(weights[k]) - 0.5 * ((away * away) / spread + Math.log(spread)) - most);
+    const m = means[k] + (root * v * away) / spread, within = (v * (1 - a)) / spread;
+    all += here;
+    first += here * m;
+    second += here * (m * m + within);
+    third += here * m * (m * m + 3 * within);
+  }
+  const mean = first / all, square = second / all;
+  return [mean, square - mean * mean, third / all - 3 * mean * square + 2 * mean ** 3];
+}
+
+/** The guess of x_0 moved towards a measurement y, as PosteriorGuidance does: with the variance of x_0
+ * given x_t, or without (DPS). Gives the guess, and that variance. */
+export function guided(data, x, a, y, sigma, withVariance) {
+  const [guess, variance, third] = moments(data, x, a), gain = Math.sqrt(a) / (1 - a), off = y - guess;
+  const spread = sigma ** 2 + (withVariance ? variance : 0), rise = withVariance ? gain * third : 0;
+  const slope = (off * gain * variance) / spread + (rise * ((off * off) / spread - 1)) / (2 * spread);
+  return [guess + slope / gain, variance];
+}
+
 /** The share of a mixture below x. */
 export const shareBelow = ({weights, means, variances}, x) =>
   weights.reduce((sum, w, k) => sum + w * normalShare((x - means[k]) / Math.sqrt(variances[k])), 0);

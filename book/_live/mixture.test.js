@@ -5,6 +5,7 @@ import {dirname, join} from "node:path";
 import {test} from "node:test";
 import {fileURLToPath} from "node:url";
 import * as m from "./mixture.js";
+import {unmasked} from "./pixels.js";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const golden = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8"));
@@ -91,6 +92,25 @@ test("ancestral steps have the mean and variance of the true step back", () => {
   const variance = draws.reduce((sum, v) => sum + (v - mean) ** 2, 0) / draws.length;
   assert.ok(Math.abs(mean - m.mean(back)) < 4 * Math.sqrt(m.variance(back) / draws.length));
   assert.ok(Math.abs(variance / m.variance(back) - 1) < 4 * Math.sqrt(2 / draws.length));
+});
+
+test("guesses of answers are the package's", () => {
+  const {alphaBar} = m.schedule("cosine", 1000), data = mixtures.example;
+  for (const {y, sigma, t, x, exact, dps, variance} of golden.answers) {
+    const a = alphaBar[t], truth = m.given(data, y, sigma), what = `y = ${y}`;
+    near(x.map((v) => m.moments(truth, v, a)[0]), exact, `exact, ${what}`);
+    near(x.map((v) => m.bestGuess(truth, v, a)), exact, `exact, ${what}`);
+    near(x.map((v) => m.guided(data, v, a, y, sigma, false)[0]), dps, `DPS, ${what}`);
+    near(x.map((v) => m.guided(data, v, a, y, sigma, true)[0]), variance, `with variance, ${what}`);
+  }
+});
+
+test("two pixels lose what their distributions say", () => {
+  for (const {T, schedule, ...wanted} of golden.two_pixels) {
+    const found = unmasked(0.8, T, schedule), what = `T = ${T}, ${schedule}`;
+    near([found.gap, found.divergence], [wanted.gap, wanted.divergence], what);
+    near([...found.joint, ...found.drawn], [...wanted.joint, ...wanted.drawn], what);
+  }
 });
 
 test("shares and quantiles belong to each other", () => {

@@ -22,7 +22,10 @@ PLACES = [
     ("06-elbo", "bound", 3),
     ("11-fast-sampling", "paths", 4),
     ("12-scores-and-mcmc", "langevin", 4),
+    ("16-continuous-time-and-flow-matching", "flow", 2),
     ("16-continuous-time-and-flow-matching", "paths", 4),
+    ("17-inverse-problems", "answers", 4),
+    ("19-discrete-diffusion", "unmask", 3),
 ]
 CHAPTERS = sorted({chapter for chapter, _, _ in PLACES})
 BROKEN_RULES = """async (rules) => {
@@ -31,7 +34,9 @@ BROKEN_RULES = """async (rules) => {
   return violations.flatMap(({id, nodes}) => nodes.map(({html}) => `${id}: ${html.slice(0, 120)}`));
 }"""
 # The rest of a long page is looked at elsewhere, and takes its time.
-ONLY_VIEWS = """document.querySelectorAll("article section > *, #pst-back-to-top").forEach((part) => {
+ONLY_VIEWS = """
+const others = "article section > *, #pst-back-to-top";
+document.querySelectorAll(others).forEach((part) => {
   if (!part.matches(".live, section:has(.live)")) part.remove();
 })"""
 OUTSIDE = """[...document.querySelectorAll(".live *")].filter((part) =>
@@ -221,6 +226,42 @@ def test_samplers_end_where_those_of_the_package_do(opened):
         assert float(row.replace("−", "-").split()[-2]) == pytest.approx(float(end), abs=6e-4)
 
 
+def test_the_mean_slope_of_the_lines_is_the_velocity(opened):
+    place = bring(opened("16-continuous-time-and-flow-matching"), "flow")
+    exact = GaussianMixture(NoiseSchedule.straight(1000), *EXAMPLE)
+    for u, z in ((0.2, -0.1), (0.75, 0.6)):
+        put(place, "time u", u)
+        put(place, "point z u", z)
+        x_t = torch.tensor([[z]]).double() / (u**2 + (1 - u) ** 2) ** 0.5
+        guess = exact(x_t, torch.tensor([round(1000 * u)])).x0_hat
+        slope = float(
+            re.search(
+                r"is ν = (-?[\d.]+), and", place.locator(".reading").inner_text().replace("−", "-")
+            )[1]
+        )
+        assert slope == pytest.approx((z - float(guess)) / u, abs=6e-3)
+
+
+@pytest.mark.parametrize(("method", "share"), [("exact", 52), ("dps", 63), ("variance", 47)])
+def test_answers_fall_where_those_of_the_chapter_do(opened, method, share):
+    page = opened("17-inverse-problems")
+    place = bring(page, "answers")
+    place.get_by_role("button", name="Start again").click()
+    place.locator(f"input[value={method}]").check(force=True)
+    page.wait_for_timeout(300)
+    exact, drawn = re.findall(r"(\d+)%", reading(place))
+    assert int(exact) == 52  # the chapter prints 0.52
+    assert int(drawn) == pytest.approx(share, abs=4.5)  # 4 standard errors of 2,000 draws
+
+
+def test_two_pixels_are_equal_as_often_as_in_the_chapter(opened):
+    place = bring(opened("19-discrete-diffusion"), "unmask")
+    place.get_by_role("button", name="Start again").click()
+    assert reading(place).endswith("those of the samples in 0.730.")  # 0.75 * 0.8 + 0.25 * 0.52
+    put(place, "steps T", 0)  # the first of the list: 1
+    assert reading(place).endswith("those of the samples in 0.520.")  # the chapter prints 0.52
+
+
 def test_langevin_chains_lose_what_those_of_the_chapter_lose(opened):
     place = bring(opened("12-scores-and-mcmc"), "langevin")
     place.get_by_role("button", name="Start again").click()
@@ -292,7 +333,8 @@ def test_a_view_is_fetched_only_when_it_comes_near(new_context, server):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{server.address}05-reverse-process.html")
-    page.wait_for_timeout(500)
+    expect(page.locator(".live.awaited").first).to_be_attached()
+    page.wait_for_timeout(1500)
     assert not [url for url in asked if re.search(r"live/(?!loader)", url)]
     bring(page, "posterior")
     assert [url for url in asked if "live/posterior.js" in url]
