@@ -164,6 +164,9 @@ def test_the_marginal_keeps_the_share_that_the_schedule_says(opened, name):
     place = bring(opened("04-forward-process"), "marginals")
     place.locator(f"input[value={name}]").check()
     put(place, "step t", 620)
+    symbol, sentence = (place.locator(at).bounding_box() for at in (".reading .bar", ".reading"))
+    assert symbol["width"] > 5
+    assert sentence["x"] < symbol["x"] < sentence["x"] + sentence["width"] - symbol["width"]
     share = float(re.search(r"= ([\d.]+)% of the variance", reading(place))[1])
     assert share == pytest.approx(100 * float(SCHEDULES[name](1000).alpha_bar[620]), abs=0.051)
 

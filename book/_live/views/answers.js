@@ -76,8 +76,8 @@ mount("answers", {
   title: "Ask the running example",
   caption:
     `Compare the methods, then drag the measurement ${sym("y")}. The answers drawn (histogram) should lie as the exact ` +
-    `ones do (solid), which the data (dotted) and the likelihood (dashed) make together. DPS takes too many from one ` +
-    `side: below, its guess runs downhill where the exact one climbs. (Dotted: the guess without ${sym("y")}.)`,
+    `ones do (solid), which data (dotted) and likelihood (dashed) make together. At the start DPS takes too many from ` +
+    `the left: below, its guess runs downhill where the exact one climbs.`,
   controls: {
     method: choice({
       label: "guess",

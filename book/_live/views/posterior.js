@@ -58,7 +58,7 @@ mount("posterior", {
     `there are hardly any data (dotted). Near the data, at small ${sym("t")}, one bell wins.`,
   controls: {
     x: slider({label: sym("x", "t"), spoken: "x t", range: [-2.5, 2.5, 0.05], start: -0.1, say: (v) => num(v)}),
-    t: slider({label: `step ${sym("t")}`, spoken: "step t", wide: true, range: [1, T - 1, 1], start: 300}),
+    t: slider({label: `step ${sym("t")}`, spoken: "step t", range: [1, T - 1, 1], start: 300}),
   },
   setup(stage) {
     const [above, below] = [document.createElement("div"), document.createElement("div")];

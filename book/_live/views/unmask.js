@@ -15,7 +15,7 @@ const pixels = (k) =>
 function draw({T, equal, even}, view) {
   const {table, chart} = view.made, small = view.width < 420, share = equal / 100;
   const {joint, drawn, together} = unmasked(share, T, even);
-  const bar = (p, className) => `<span class="bar ${className}" style="--long: ${num(100 * p, 1)}%"></span>${num(p, 3)}`;
+  const bar = (p, className) => `<span class="share ${className}" style="--part: ${num(100 * p, 1)}%"></span>${num(p, 3)}`;
   table.innerHTML =
     '<thead><tr><th scope="col">pair</th><th scope="col">data</th><th scope="col">samples</th></tr></thead><tbody>' +
     joint
