@@ -29,7 +29,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from _compare import keep_picture, kept_picture, reference
+from _compare import keep_picture, kept_picture, paired_difference, reference
+from _consistency import Consistency, jumped
 from _results import (
     RESULTS,
     RUNS,
@@ -55,7 +56,6 @@ from ddpm_tutorial import (
     Checkpoint,
     Distillation,
     TrainingConfig,
-    filled_like,
     frechet_distance,
     load_checkpoint,
     load_model,
@@ -64,10 +64,8 @@ from ddpm_tutorial import (
     nearest_neighbours,
     precision_recall,
     pretrained_path,
-    q_sample,
     sample,
     save_checkpoint,
-    timestep_pairs,
     train,
 )
 from ddpm_tutorial.plotting import save_sheet
@@ -81,23 +79,6 @@ FIGURES = ("fid", "pixels", "precision", "recall", "told", "copies")
 ASKED = (1, 2, 4, 8)
 TEACHERS = (*ASKED, 50)
 SHOWN = 10
-
-
-class Consistency(Distillation):
-    """A student that is to see, from everywhere on a path of its teacher, where the path ends.
-
-    What it is taught is what it sees itself, one step of the teacher later; at the end, what the
-    teacher sees. Source: Song et al. (2023), Algorithm 2, with the student as its own target.
-    """
-
-    def target(
-        self, x_t: Tensor, t: Tensor, middle: Tensor, s: Tensor, label: Tensor | None
-    ) -> Tensor:
-        """The x_0 (B, ...) that the student sees at the end of the teacher's step from t to s."""
-        seen = self.teacher.denoiser(label)(x_t, t)
-        x_s = q_sample(self.schedule, seen.x0_hat, s, seen.eps_hat)
-        later = self.student.denoiser(label)(x_s, s.clamp(min=1)).x0_hat
-        return torch.where((s == 0).view(-1, 1, 1, 1), seen.x0_hat, later)
 
 
 def trained(route: str, seed: int) -> str:
@@ -225,20 +206,6 @@ def digits_asked_for() -> Tensor:
     return torch.arange(SAMPLES) % 10
 
 
-@torch.no_grad()
-def jumped(model: DDPM, x_T: Tensor, label: Tensor, steps: int, start: int) -> Tensor:
-    """What a consistency model draws. Source: Song et al. (2023), Algorithm 1."""
-    generator = torch.Generator().manual_seed(2000 + start)
-    ends = []
-    for x, told in zip(x_T.split(250), label.split(250), strict=True):
-        for t, s in timestep_pairs(model.schedule.T, steps):
-            x0 = model.denoiser(told)(x, filled_like(x, t)).x0_hat
-            noise = torch.randn(x.shape, generator=generator)
-            x = q_sample(model.schedule, x0, filled_like(x, s), noise)  # at s = 0 it adds none
-        ends.append(x.float())
-    return torch.cat(ends)
-
-
 def figures_of(images: Tensor, start: int) -> dict[str, float]:
     """The figures of SAMPLES images."""
     known = reference()
@@ -307,6 +274,8 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
                 if part in found
             }
         },
+        "students-minus-teacher": {"starts": len(STARTS)}
+        | {str(steps): {"fid": less_teacher(found, steps)} for steps in ASKED},
         "times_the_teachers_50": {
             str(steps): with_spread([fid / best for fid in of_seeds(found, steps, "fid")])
             for steps in ASKED
@@ -343,6 +312,14 @@ def of_seeds(found: dict[str, dict[str, Any]], steps: int, figure: str) -> list[
         statistics.mean(start[figure] for start in found[sampled(CHAIN, steps, seed)]["starts"])
         for seed in SEEDS
     ]
+
+
+def less_teacher(found: dict[str, dict[str, Any]], steps: int) -> dict[str, Any]:
+    """FID of the students, on average over seeds, less that of their teacher, start by start."""
+    students = [found[sampled(CHAIN, steps, seed)]["starts"] for seed in SEEDS]
+    by_start = [statistics.mean(one["fid"] for one in each) for each in zip(*students, strict=True)]
+    teacher = [start["fid"] for start in found[sampled(TEACHER, steps, None)]["starts"]]
+    return paired_difference(by_start, teacher)
 
 
 if __name__ == "__main__":

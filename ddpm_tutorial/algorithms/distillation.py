@@ -24,7 +24,7 @@ class Distillation(nn.Module):
 
     The teacher takes twice as many. `train` trains the student as it trains a `DDPM`, and
     `record.ema.student` is the one to sample from, to save, and to teach the next student. It
-    draws well with sample(student, n, "ddim", steps), with this number of steps or half of it.
+    draws well with sample(student, n, "ddim", steps), and with no other number of steps.
 
     Raises ValueError unless steps lies in 1..T/2, or for a teacher that learned its variance or
     predicts levels.

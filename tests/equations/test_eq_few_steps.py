@@ -1,4 +1,4 @@
-"""Chapter 18: the rank that the flow keeps, and two steps of a teacher as one of its student."""
+"""Chapter 18: two steps of a teacher as one of its student."""
 
 import math
 
@@ -36,27 +36,6 @@ class Guess(Denoiser):
     def __call__(self, x_t, t):
         x0_hat = torch.sin(x_t + t / 9)
         return Prediction(x0_hat, eps_from_x0(SCHEDULE, x_t, t, x0_hat))
-
-
-def rank(x, u):
-    """F(x, u) of two humps, for the rate 2 + 3 u; float64 and differentiable."""
-    share = torch.exp(-(2 * u + 1.5 * u**2))
-    total = 0
-    for weight, mean, variance in ((0.3, -0.6, 0.01), (0.7, 0.5, 0.02)):
-        spread = share * variance + 1 - share
-        total = total + weight * torch.special.ndtr((x - share.sqrt() * mean) / spread.sqrt())
-    return total
-
-
-@pytest.mark.equation("eq-few-rank", latex="036081aa")
-def test_who_follows_the_flow_keeps_their_rank(claim):
-    x = torch.linspace(-1.2, 1.3, 40).double().requires_grad_()
-    u = torch.linspace(0.02, 0.9, 40).double().requires_grad_()
-    by_x, by_u = torch.autograd.grad(rank(x, u).sum(), (x, u), create_graph=True)
-    (twice,) = torch.autograd.grad(by_x.sum(), x)
-    velocity = -0.5 * (2 + 3 * u) * (x + twice / by_x)  # of the probability flow
-    printed = claim.printed({r"\frac{dx}{du}": velocity.detach()}, q=by_x.detach())
-    claim.equal(by_u.detach(), printed)
 
 
 @pytest.mark.equation("eq-few-target", latex="54f125ef", code=[x0_of_step])
