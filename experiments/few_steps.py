@@ -276,7 +276,8 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         },
         "students-minus-teacher": {"starts": len(STARTS)}
         | {str(steps): {"fid": less_teacher(found, steps)} for steps in ASKED},
-        "times_the_teachers_50": {
+        "times_the_teachers_50": {"seeds": list(SEEDS)}
+        | {
             str(steps): with_spread([fid / best for fid in of_seeds(found, steps, "fid")])
             for steps in ASKED
         },

@@ -42,7 +42,8 @@ class Guess(Denoiser):
 def test_what_a_student_has_to_see_to_arrive_at_a_given_place(claim):
     x0 = torch.linspace(-1, 0.9, 35).double()
     x_s = q_sample(SCHEDULE, x0, s, eps_from_x0(SCHEDULE, X_T, t, x0))
-    claim.equal(x0, claim.printed(**TABLES, t=t, s=s, x_t=X_T, x_s=x_s))
+    printed = claim.printed(**TABLES, t=t, s=s, x_t=X_T, x_s=x_s)
+    claim.equal(x0, printed)
     claim.equal(x0, x0_of_step(SCHEDULE, X_T, t, x_s, s))
 
 
