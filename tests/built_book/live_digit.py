@@ -100,6 +100,13 @@ def test_a_digit_forms_and_no_request_leaves_the_machine(visit, server, where):
     assert len([url for url in view.asked if "weights" in url]) == 1
 
 
+def test_a_button_keeps_its_ground_under_the_mouse(intro):
+    """Its words have the colour of the page, and could not be read on it."""
+    intro.play.hover()
+    ground = intro.play.evaluate("(e) => getComputedStyle(e).backgroundColor")
+    assert "/" not in ground, f"{ground} lets the page through"
+
+
 def test_a_digit_takes_four_seconds_at_most(intro):
     intro.start.click()
     expect(intro.reading).to_have_text(DONE)
