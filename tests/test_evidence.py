@@ -13,6 +13,7 @@ COMPARISONS = [
     "few_steps",
     "guidance",
     "mistakes",
+    "models",
     "network",
     "samplers",
     "variants",
