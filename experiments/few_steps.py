@@ -26,6 +26,7 @@ import argparse
 import functools
 import statistics
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -128,7 +129,7 @@ def main() -> None:
     save_sheet(RESULTS / f"{NAME}.png", shown, zoom=1, columns=SHOWN)
 
 
-def weights_of(route: str, seed: int, steps: int) -> Any:
+def weights_of(route: str, seed: int, steps: int) -> Path:
     """The file of a student's weights."""
     return RUNS / NAME / f"{route}-{steps}-seed-{seed}.safetensors"
 
@@ -149,7 +150,7 @@ def one_training(route: str, seed: int) -> dict[str, Any]:
     return figures
 
 
-def one_student(distillation: Distillation, length: int, seed: int, file: Any) -> dict[str, float]:
+def one_student(distillation: Distillation, length: int, seed: int, file: Path) -> dict[str, float]:
     """Train a student; keep its averaged weights, in half precision. Its loss, first and last."""
     digits, _ = complete_mnist()
     config = TrainingConfig(
@@ -196,10 +197,9 @@ def drawn(model: DDPM, steps: int, start: int, jumps: bool) -> Tensor:
     """SAMPLES digits from a start, 0 to 9 in turn: by DDIM, or by jumps to x_0 and back."""
     x_T, label = start_of(start), digits_asked_for()
     with make_accelerator().autocast():
-        denoiser = model.denoiser(label)
         if jumps:
             return jumped(model, x_T, label, steps, start)
-        return sample(denoiser, SAMPLES, "ddim", steps, x_T=x_T).float()
+        return sample(model.denoiser(label), SAMPLES, "ddim", steps, x_T=x_T).float()
 
 
 def digits_asked_for() -> Tensor:

@@ -9,12 +9,14 @@
 //   play      optional, (view) => false at the end: one frame of what moves by itself
 // and `view` has {place, stage, width, values, made, set(name, value), redraw(), play(on)}.
 import {choice, play, reset, slider} from "./controls.js";
+import {calm} from "./player.js";
 
 export {choice, slider};
 
 const DELAY = 500; // ms without a move, after which the reading is spoken
 
-function element(tag, className, ...children) {
+/** An element with children; a class if it has one. */
+export function box(tag, className, ...children) {
   const made = document.createElement(tag);
   if (className) made.className = className;
   made.append(...children);
@@ -25,13 +27,13 @@ function fill(place, spec) {
   place.replaceChildren();
   place.setAttribute("role", "group");
   place.setAttribute("aria-label", spec.title);
-  const stage = element("div", "stage");
-  const reading = element("p", "reading");
+  const stage = box("div", "stage");
+  const reading = box("p", "reading");
   reading.setAttribute("role", "status");
-  const controls = element("div", "controls");
-  const caption = element("p", "caption");
+  const controls = box("div", "controls");
+  const caption = box("p", "caption");
   caption.innerHTML = spec.caption;
-  place.append(element("p", "title", spec.title), caption, stage, reading, controls);
+  place.append(box("p", "title", spec.title), caption, stage, reading, controls);
 
   const values = {}, parts = {};
   let frame, quiet, beat, tallest = 0, running = false, seen = true;
@@ -74,7 +76,7 @@ function fill(place, spec) {
     values[name] = part.value();
     controls.append(part.element);
   }
-  const buttons = element("div", "buttons");
+  const buttons = box("div", "buttons");
   const button = spec.play && play((on) => run(on));
   if (button) buttons.append(button.element);
   buttons.append(
@@ -95,7 +97,7 @@ function fill(place, spec) {
     if (!running || !seen) return;
     if (spec.play(view) === false) return run(false);
     redraw();
-    beat = setTimeout(tick, calm() ? 600 : 80);
+    beat = setTimeout(tick, calm() ? 600 : 80); // fewer frames, each as long as a look takes
   }
   function run(on) {
     if (!button) return;
@@ -105,7 +107,8 @@ function fill(place, spec) {
     if (on) tick();
     else setTimeout(() => reading.setAttribute("aria-busy", "false"), DELAY);
   }
-  new IntersectionObserver(([{isIntersecting}]) => {
+  new IntersectionObserver((changes) => {
+    const {isIntersecting} = changes.at(-1); // the others are past
     const returns = isIntersecting && !seen;
     seen = isIntersecting;
     if (returns && running) tick();
@@ -132,6 +135,3 @@ export function sym(name, below = "") {
 /** A number as the book prints it, with a true minus. */
 export const num = (value, digits = 2) =>
   (Math.abs(value) < 0.5 * 10 ** -digits ? 0 : value).toFixed(digits).replace("-", "−");
-
-// Who has asked for less motion sees fewer frames, each as long as it takes to look at it.
-const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

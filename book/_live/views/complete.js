@@ -3,7 +3,7 @@ import {model} from "../engine/model.js";
 import {paint, picture} from "../shared/pictures.js";
 import {calm, player} from "../shared/player.js";
 import {inked, pen} from "../shared/strokes.js";
-import {choice, mount} from "../shared/view.js";
+import {box, choice, mount} from "../shared/view.js";
 
 const HALF = 14; // lines of pixels that are the reader's
 const ANSWERS = 6;
@@ -44,17 +44,9 @@ function setup(stage, view) {
   const answers = Array.from({length: ANSWERS}, (_, k) => picture(`${k + 1}`));
   const made = {question, cells: answers, strokes: [], round: 0, used: false, ...beginning()};
   const {button, run} = player(place, () => go(view));
-  const table = document.createElement("div");
-  table.className = "answers";
-  table.append(...answers.map(({element}) => element));
-  const pair = document.createElement("div");
-  pair.className = "pair";
-  pair.append(question.element, table);
-  const bar = document.createElement("div");
-  bar.className = "transport";
+  const table = box("div", "answers", ...answers.map(({element}) => element));
   const [begin, method] = place.querySelectorAll(".choice");
-  bar.append(button, method);
-  stage.append(begin, pair, bar);
+  stage.append(begin, box("div", "pair", question.element, table), box("div", "transport", button, method));
   pen(question.canvas, {
     begun(stroke) {
       if (view.values.begin !== "own") made.strokes = [];

@@ -3,7 +3,7 @@ import {model} from "../engine/model.js";
 import {normal} from "../engine/noise.js";
 import {paint, PIXELS, picture} from "../shared/pictures.js";
 import {calm, player} from "../shared/player.js";
-import {choice, mount, num, slider, sym} from "../shared/view.js";
+import {box, choice, mount, num, slider, sym} from "../shared/view.js";
 
 const STEPS = [1, 2, 3, 5, 10, 20, 50, 100, 200];
 const NAMES = {ddpm: "DDPM", ddim: "DDIM", "dpm++": "DPM-Solver++", heun: "Heun"};
@@ -69,13 +69,6 @@ function setup(stage, view) {
     gallery.replaceChildren();
   });
   return Object.assign(made, {x_t, x0_hat, start, scrub, gallery, run});
-}
-
-function box(tag, className, ...children) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...children);
-  return made;
 }
 
 function forget(made) {
