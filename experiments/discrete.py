@@ -8,17 +8,15 @@ Two models with the same U-Net, optimiser and batches, on MNIST's training image
 - masked: value and mask go in, log-weights of the 256 levels come out (`MaskedDiffusion`).
 - gaussian: the chain of the book as `mnist-bound` was trained (log-snr schedule, "levels").
 
-Each is trained in short runs with three seeds and once in a longer run, and its bound is measured
-on images held out, the same ones for both. The longer masked run also gives samples, and how
+Each is trained in short and in longer runs, three seeds of each, and its bound is measured on
+images held out, the same ones for both. The first longer masked run also gives samples, and how
 surprising a masked pixel is where n of them are masked, for 64 values of n: from these follows the
 code length with 64, 16, 4 and 1 steps of unmasking. Nothing is chosen by these images, and the test
 set is not looked at.
 
 --runs trains and measures. What is done is kept under runs/discrete, so that a second call goes on:
-nearly an hour of one busy core, where a call without it takes no time and writes what is there,
-with or without the longer Gaussian run. Both write
-book/results/discrete.json and, beside it, samples of the longer run: rows of 784, 64, 16, 4 and 1
-steps.
+an hour of one core, where a call without it takes no time. Both write book/results/discrete.json
+and, beside it, samples of the first longer masked run: rows of 784, 64, 16, 4 and 1 steps.
 """
 
 import argparse
@@ -36,7 +34,6 @@ from _results import (
     complete_mnist,
     name_of_precision,
     share_work,
-    shared_work,
     with_spread,
     write_work,
 )
@@ -57,15 +54,21 @@ from ddpm_tutorial import (
 from ddpm_tutorial.plotting import save_sheet
 
 NAME, T, HELD_OUT = "discrete", 1000, 5_000
-SHORT, LONG, BATCH = 120, 500, 32  # steps, and images of each
-MEASURED = {SHORT: (400, 3), LONG: (600, 8)}  # on so many images, with so many terms of each
-GROUPS, CURVE_IMAGES = 64, 50
+SHORT, LONG, BATCH = 120, 1500, 32  # steps, and images of each
+LENGTHS = (SHORT, LONG)
+IMAGES, TERMS = 600, 8  # a bound is measured on so many images, with so many terms of each
+GROUPS = 64
 UNMASKED_IN, SHOWN = (784, 64, 16, 4, 1), 8
 MODELS = ("masked", "gaussian")
-FIRST = "masked, long"
-SHORT_RUNS = {f"{name}, seed {seed}": (name, SHORT, seed) for seed in SEEDS for name in MODELS}
-LONG_RUNS = {f"{name}, long": (name, LONG, SEEDS[0]) for name in MODELS}
-PARTS = SHORT_RUNS | LONG_RUNS
+
+
+def part_of(name: str, steps: int, seed: int) -> str:
+    return f"{name}, {steps} steps, seed {seed}"
+
+
+RUNS_OF = [(name, steps, seed) for steps in LENGTHS for seed in SEEDS for name in MODELS]
+PARTS = {part_of(*run): run for run in RUNS_OF}
+FIRST = part_of("masked", LONG, SEEDS[0])
 
 
 def main() -> None:
@@ -75,7 +78,7 @@ def main() -> None:
     if parser.parse_args().runs:
         torch.set_num_threads(1)
         share_work(NAME, {part: functools.partial(one_run, *PARTS[part]) for part in PARTS})
-    found = all_work(NAME, [*SHORT_RUNS, FIRST]) | shared_work(NAME, LONG_RUNS)
+    found = all_work(NAME, PARTS)
     figures = {part: record["figures"] for part, record in found.items()}
     write_work(
         NAME,
@@ -115,11 +118,10 @@ def one_run(name: str, steps: int, seed: int) -> dict[str, Any]:
         train(model, seen, config), f"{name}, {seed}", steps, mininterval=10
     ):
         pass
-    images, terms = MEASURED[steps]
-    bits, error = bound_of(record.ema, unseen[:images], terms)
-    found[str(steps)] = {"bits_per_dim": bits, "standard_error": error}
-    if steps == LONG and name == "masked":
-        found["curve"] = curve_of(record.ema, unseen[:CURVE_IMAGES])
+    images = unseen[:IMAGES]
+    found["bits_per_dim"], found["standard_error"] = bound_of(record.ema, images)
+    if part_of(name, steps, seed) == FIRST:
+        found["curve"] = curve_of(record.ema, images)
         rows = [
             record.ema.sample(SHOWN, count, torch.Generator().manual_seed(1))
             for count in UNMASKED_IN
@@ -128,13 +130,13 @@ def one_run(name: str, steps: int, seed: int) -> dict[str, Any]:
     return found
 
 
-def bound_of(model: nn.Module, images: Tensor, terms: int) -> tuple[float, float]:
+def bound_of(model: nn.Module, images: Tensor) -> tuple[float, float]:
     """Bits per dimension, and the standard error over the images."""
     generator = torch.Generator().manual_seed(1000)
     if isinstance(model, MaskedDiffusion):
-        bits = torch.cat([model.bits_per_dim(x, generator, terms) for x in images.split(50)])
+        bits = torch.cat([model.bits_per_dim(x, generator, TERMS) for x in images.split(50)])
         return float(bits.mean()), float(bits.std() / math.sqrt(len(bits)))
-    total = measure_bound(model, images, generator, terms - 1, batch_size=50).total
+    total = measure_bound(model, images, generator, TERMS - 1, batch_size=50).total
     return total.mean, total.standard_error
 
 
@@ -180,14 +182,16 @@ def curve_of(model: MaskedDiffusion, images: Tensor) -> dict[str, Any]:
 
 
 def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean and spread over the seeds of the short runs, and what the longer one found."""
-    runs = {name: [found[f"{name}, seed {seed}"] for seed in SEEDS] for name in MODELS}
-    longer = {
-        name: found[part][str(LONG)] for part, (name, _, _) in LONG_RUNS.items() if part in found
+    """Mean and spread over the seeds, and what the first longer masked run found."""
+    bits = {
+        (name, steps): [found[part_of(name, steps, seed)]["bits_per_dim"] for seed in SEEDS]
+        for name, steps, _ in RUNS_OF
+    }
+    gains = {
+        name: [a - b for a, b in zip(bits[name, SHORT], bits[name, LONG], strict=True)]
+        for name in MODELS
     }
     curve = found[FIRST]["curve"]
-
-    bits = {name: [run[str(SHORT)]["bits_per_dim"] for run in runs[name]] for name in MODELS}
     return {
         "settings": {
             "short": SHORT,
@@ -195,23 +199,25 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
             "batch": BATCH,
             "T": T,
             "held_out": HELD_OUT,
-            "images_and_terms": {str(steps): both for steps, both in MEASURED.items()},
-            "curve_images": CURVE_IMAGES,
+            "images": IMAGES,
+            "terms": TERMS,
         },
         "seeds": list(SEEDS),
         "models": {
-            name: {
-                "weights": runs[name][0]["weights"],
-                "bits_per_dim": with_spread(bits[name])
-                | {"standard_error_over_images": over_images(runs[name])},
+            name: {"weights": found[part_of(name, SHORT, SEEDS[0])]["weights"]}
+            | {
+                str(steps): with_spread(bits[name, steps])
+                | {"standard_error_over_images": over_images(found, name, steps)}
+                for steps in LENGTHS
             }
             for name in MODELS
         },
-        "masked-minus-gaussian": paired_difference(bits["masked"], bits["gaussian"]),
-        "longer": {
-            name: {figure: round(value, 5) for figure, value in one.items()}
-            for name, one in longer.items()
+        "masked-minus-gaussian": {
+            str(steps): paired_difference(bits["masked", steps], bits["gaussian", steps])
+            for steps in LENGTHS
         },
+        "gain": {name: with_spread(gains[name]) for name in MODELS}
+        | {"masked-minus-gaussian": paired_difference(gains["masked"], gains["gaussian"])},
         "surprise": {"n": curve["n"], "bits": [round(value, 5) for value in curve["surprise"]]},
         "unmasked_in": {steps: round(value, 5) for steps, value in curve["bits"].items()},
         "lost": {
@@ -221,9 +227,10 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def over_images(runs: list[dict[str, Any]]) -> float:
+def over_images(found: dict[str, dict[str, Any]], name: str, steps: int) -> float:
     """The mean of the standard errors that the runs report."""
-    return round(statistics.mean(run[str(SHORT)]["standard_error"] for run in runs), 5)
+    errors = [found[part_of(name, steps, seed)]["standard_error"] for seed in SEEDS]
+    return round(statistics.mean(errors), 5)
 
 
 if __name__ == "__main__":

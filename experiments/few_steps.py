@@ -4,10 +4,10 @@
 
 The teacher is the shipped `mnist-labels`, unguided. With each of three seeds a chain of students is
 trained on the 60,000 training images: of 8 steps, taught by the teacher's 16, of 4, of 2, and of 1.
-Once, with the first seed, a consistency model is trained as well, for as many steps in all, along
+With each seed a consistency model is trained as well, for as many steps as a chain in all, along
 eight steps of the teacher. It starts from the teacher's weights too, and takes its own guess one
 step later for the truth. With more than one step it jumps to x_0 and back to the noise of the next
-step. It stands under `one_run`, outside the comparison.
+step.
 
 From each of five starts x_T, which all models share, 2,000 samples, 200 of each digit. Their
 distance from the 10,000 test images is taken twice: on the features of the shipped classifier
@@ -17,7 +17,7 @@ that the classifier reads as the digit that was asked for, `copies` that of samp
 training image than 99 % of the test images are.
 
 --runs trains and samples. What is done is kept under runs/few_steps, so that a second call goes on,
-and calls side by side share the work: an hour and a half of one core, where a call without it takes
+and calls side by side share the work: two hours of one core, where a call without it takes
 no time. Both write book/results/few_steps.json and few_steps.png; the student of one step and the
 first seed is the one that ships, as `mnist-one-step`.
 """
@@ -43,7 +43,6 @@ from _results import (
     floor_for,
     name_of_precision,
     share_work,
-    shared_work,
     with_spread,
     write_work,
 )
@@ -90,14 +89,14 @@ def sampled(name: str, steps: int, seed: int | None) -> str:
     return f"{name}, {steps} steps" + ("" if seed is None else f", seed {seed}")
 
 
-TRAINED = {trained(CHAIN, seed): (CHAIN, seed) for seed in SEEDS}
+ROUTES = (CHAIN, JUMPS)
+TRAINED = {trained(route, seed): (route, seed) for route in ROUTES for seed in SEEDS}
 # The name of a model, its steps, and the seed of its training.
 COMPARED = [
-    *((CHAIN, steps, seed) for seed in SEEDS for steps in ASKED),
+    *((route, steps, seed) for route in ROUTES for seed in SEEDS for steps in ASKED),
     *((TEACHER, steps, None) for steps in TEACHERS),
 ]
 SAMPLED = {sampled(*setting): setting for setting in COMPARED}
-ONE_RUN = {sampled(JUMPS, steps, SEEDS[0]): (JUMPS, steps, SEEDS[0]) for steps in ASKED}
 
 
 def main() -> None:
@@ -109,12 +108,7 @@ def main() -> None:
         share_work(NAME, {part: partial(one_training, *TRAINED[part]) for part in TRAINED})
         all_work(NAME, TRAINED)  # the samples need the weights
         share_work(NAME, {part: partial(one_model, *SAMPLED[part]) for part in SAMPLED})
-        share_work(
-            NAME, {(last := trained(JUMPS, SEEDS[0])): partial(one_training, JUMPS, SEEDS[0])}
-        )
-        all_work(NAME, [last])
-        share_work(NAME, {part: partial(one_model, *ONE_RUN[part]) for part in ONE_RUN})
-    found = all_work(NAME, [*TRAINED, *SAMPLED]) | shared_work(NAME, ONE_RUN)
+    found = all_work(NAME, [*TRAINED, *SAMPLED])
     first = trained(CHAIN, SEEDS[0])
     write_work(
         NAME,
@@ -266,19 +260,22 @@ def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "floor": floor_for(SAMPLES),
         "floor_of_pixels": with_spread([pixels_of_real(start) for start in STARTS]),
         "teacher": teacher,
-        "students": {str(steps): over_seeds(found, steps) for steps in ASKED},
-        "one_run": {
-            JUMPS: {
-                str(steps): over_starts(found, JUMPS, steps, SEEDS[0])
-                for part, (_, steps, _) in ONE_RUN.items()
-                if part in found
+        "students": {str(steps): over_seeds(found, CHAIN, steps) for steps in ASKED},
+        JUMPS: {str(steps): over_seeds(found, JUMPS, steps) for steps in ASKED},
+        "consistency-minus-students": {"seeds": list(SEEDS)}
+        | {
+            str(steps): {
+                "fid": paired_difference(
+                    *(of_seeds(found, route, steps, "fid") for route in (JUMPS, CHAIN))
+                )
             }
+            for steps in ASKED
         },
         "students-minus-teacher": {"starts": len(STARTS)}
         | {str(steps): {"fid": less_teacher(found, steps)} for steps in ASKED},
         "times_the_teachers_50": {"seeds": list(SEEDS)}
         | {
-            str(steps): with_spread([fid / best for fid in of_seeds(found, steps, "fid")])
+            str(steps): with_spread([fid / best for fid in of_seeds(found, CHAIN, steps, "fid")])
             for steps in ASKED
         },
     }
@@ -300,17 +297,17 @@ def over_starts(
     return {"starts": len(STARTS)} | spread_of_each(starts, FIGURES)
 
 
-def over_seeds(found: dict[str, dict[str, Any]], steps: int) -> dict[str, Any]:
-    """The figures of the students of so many steps."""
+def over_seeds(found: dict[str, dict[str, Any]], route: str, steps: int) -> dict[str, Any]:
+    """The figures of a route's students of so many steps."""
     return {"seeds": list(SEEDS)} | {
-        figure: with_spread(of_seeds(found, steps, figure)) for figure in FIGURES
+        figure: with_spread(of_seeds(found, route, steps, figure)) for figure in FIGURES
     }
 
 
-def of_seeds(found: dict[str, dict[str, Any]], steps: int, figure: str) -> list[float]:
+def of_seeds(found: dict[str, dict[str, Any]], route: str, steps: int, figure: str) -> list[float]:
     """Of each seed the mean of a figure over the starts."""
     return [
-        statistics.mean(start[figure] for start in found[sampled(CHAIN, steps, seed)]["starts"])
+        statistics.mean(start[figure] for start in found[sampled(route, steps, seed)]["starts"])
         for seed in SEEDS
     ]
 
