@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddpm_tutorial.diagnosis import describe_difference
+
 
 def check(
     answer: Any,
@@ -15,11 +17,12 @@ def check(
     rtol: float = 1e-4,
     atol: float = 1e-6,
 ) -> None:
-    """Raise AssertionError unless `answer` is `expected`; say which mistake it looks like.
+    """Raise AssertionError unless `answer` is `expected`; say how it differs.
 
     Both are tensors, numbers, or nested lists or tuples of numbers. Any floating type passes, and
     so do extra dimensions of size 1. Each entry may differ by `atol + rtol * |expected|`.
-    `mistakes` maps a hint to the value that the mistake gives on the same input.
+    `mistakes` maps a hint to the value that the mistake gives on the same input. Where none of
+    them fits, `describe_difference` says in which simple way the answer is wrong, if there is one.
     """
     given, right = _numbers(answer), _numbers(expected)
     if _agree(given, right, rtol, atol):
@@ -27,19 +30,22 @@ def check(
     for hint, value in (mistakes or {}).items():
         if _agree(given, _numbers(value), rtol, atol):
             raise AssertionError(hint)
-    if _without_ones(given) != _without_ones(right):
+    alike = _without_ones(given) == _without_ones(right)
+    how = describe_difference(given.reshape(right.shape) if alike else given, right)
+    how = "" if how is None else f": {how}"
+    if not alike:
         one_of_several = right.ndim > 0 and _without_ones(given) == _without_ones(right[0])
         raise AssertionError(
             f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)}"
-            + (": several results go in a tuple" if one_of_several else "")
+            + (how or (": several results go in a tuple" if one_of_several else ""))
         )
     if not bool(given.isfinite().all()):
-        raise AssertionError(f"the answer is not finite everywhere: {_short(given)}")
+        raise AssertionError(f"the answer is not finite everywhere, {_short(given)}{how}")
     worst = int((given.flatten() - right.flatten()).abs().argmax())
     found, wanted = (float(value.flatten()[worst]) for value in (given, right))
     raise AssertionError(
         f"the answer is {found:.6g} where {wanted:.6g} is right "
-        f"(entry {worst + 1} of {right.numel()}, counted through)"
+        f"(entry {worst + 1} of {right.numel()}, counted through){how}"
     )
 
 
