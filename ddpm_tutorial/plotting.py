@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from ddpm_tutorial.io.files import write_atomically
 
 BLUE = "#0072B2"  # Okabe and Ito's palette: told apart by colour-blind readers too
 ORANGE = "#D55E00"
+# For maps: the lower, the more of the ground shows through, so that the map suits a dark page too.
+SHADE = LinearSegmentedColormap.from_list("shade", ["#00000000", "#000000"])
 Images = Tensor | np.ndarray
 
 

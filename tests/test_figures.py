@@ -1,5 +1,6 @@
 """One drawing becomes two: for the light and for the dark theme of the book."""
 
+import base64
 import io
 import re
 import sys
@@ -10,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from PIL import Image
 
-from ddpm_tutorial.plotting import BLUE, use_book_style
+from ddpm_tutorial.plotting import BLUE, SHADE, use_book_style
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "book" / "_ext"))
 
-from figures import COLOUR, LIGHTER, SVG, for_dark, in_both_themes, size_of
+from figures import COLOUR, HREF, LIGHTER, PNG, SVG, for_dark, in_both_themes, size_of
 
 TEXT_ON_DARK, LINE_ON_DARK = "#e6e6e6", LIGHTER[BLUE.lower()]
 
@@ -87,6 +89,23 @@ def test_what_is_drawn_over_a_picture_keeps_its_colours(both):
     words = [colours(dark, g.get("id")) for g in dark.iter(f"{SVG}g") if "text_" in g.get("id", "")]
     assert {"#ffffff"} in words
     assert colours(dark, "matplotlib.axis_1") == {TEXT_ON_DARK}
+
+
+def test_a_map_that_can_be_seen_through_turns_with_its_lines(both):
+    def over_map(ax):
+        ax.pcolormesh(np.arange(16).reshape(4, 4), cmap=SHADE, rasterized=True)
+        ax.plot([0, 3], [0, 3], color=BLUE)
+
+    pictures = []
+    for svg in both(over_map):
+        data = base64.b64decode(next(svg.iter(f"{SVG}image")).get(HREF).removeprefix(PNG))
+        pictures.append(np.array(Image.open(io.BytesIO(data))))
+    light, dark = pictures
+    assert (light[..., 3] == dark[..., 3]).all()
+    assert {*light[..., 3].flat} >= {0, 255}  # the ground shows where the map is low, only there
+    assert (light[light[..., 3] > 0, :3] == 0).all()
+    assert (dark[dark[..., 3] > 0, :3] == int(TEXT_ON_DARK[1:3], 16)).all()
+    assert BLUE.lower() not in ET.tostring(both(over_map)[1], "unicode")
 
 
 @pytest.mark.parametrize("colour", ["#000", "#444444", *LIGHTER, "#cc79a7"])

@@ -1,10 +1,13 @@
 """Vector figures in both themes, and room kept for every picture before it comes.
 
 A figure is drawn once, on white. From its SVG come two: one for each theme, on no ground of their
-own, of which the page shows one. What is drawn over a picture keeps its colours in both.
+own, of which the page shows one. What is drawn over a picture keeps its colours in both. A picture
+that can be seen through, such as a shaded map, lies on the page's own ground and turns with it.
 """
 
+import base64
 import hashlib
+import io
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -12,11 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
 
 SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+PNG = "data:image/png;base64,"
 COLOUR = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b", re.IGNORECASE)
 PAINT = ("fill", "stroke", "stop-color", "style")
 WHITE = re.compile(r"#fff(fff)?\b", re.IGNORECASE)
@@ -57,10 +63,33 @@ def without_ground(svg: ET.Element) -> None:
                 sheet.set(name, WHITE.sub("none", sheet.attrib[name]))
 
 
+def seen_through(picture: ET.Element) -> np.ndarray | None:
+    """The pixels (height, width, 4) of an SVG's picture if the page shows through, else None."""
+    if not picture.get(HREF, "").startswith(PNG):
+        return None
+    data = base64.b64decode(picture.attrib[HREF].removeprefix(PNG))
+    pixels = np.array(Image.open(io.BytesIO(data)).convert("RGBA"))
+    return pixels if pixels[..., 3].min() < 255 else None
+
+
+def turn(picture: ET.Element, pixels: np.ndarray) -> None:
+    """Let the greys of a picture that can be seen through change sides."""
+    grey = (pixels[..., :3] == pixels[..., :1]).all(-1)
+    turned = TEXT + (GROUND - TEXT) * (pixels[grey, :3] / 255)
+    pixels[grey, :3] = turned.round()
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, format="PNG")
+    picture.set(HREF, PNG + base64.b64encode(content.getvalue()).decode())
+
+
 def recolour(element: ET.Element, over_picture: bool = False) -> None:
     """Put the colours of the dark theme in."""
     if element.get("id", "").startswith("axes_"):
-        over_picture = element.find(f".//{SVG}image") is not None
+        pictures = [(p, seen_through(p)) for p in element.iter(f"{SVG}image")]
+        over_picture = any(pixels is None for _, pixels in pictures)
+        for picture, pixels in pictures:
+            if pixels is not None:
+                turn(picture, pixels)
     white_words = element.get("id", "").startswith("text_") and WHITE.search(
         ET.tostring(element, "unicode")
     )

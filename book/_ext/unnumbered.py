@@ -1,7 +1,7 @@
 """A page between two chapters can go without a number: it says `unnumbered: true` above its title.
 
 Sphinx numbers all pages of a part or none, and would make such a page a section of the chapter
-before it. Its figures keep their numbers.
+before it, and its figures would count as that chapter's.
 """
 
 from typing import Any
@@ -12,9 +12,10 @@ from sphinx.environment import BuildEnvironment
 
 
 def take_numbers(_: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Take away the numbers of the title and the headings, in the lists of contents too."""
+    """Take away the numbers of title, headings and figures, in the lists of contents too."""
     for page in (page for page, says in env.metadata.items() if "unnumbered" in says):
         env.toc_secnumbers.pop(page, None)
+        env.toc_fignumbers.pop(page, None)
         env.titles[page].attributes.pop("secnumber", None)
         for entry in env.tocs[page].findall(nodes.reference):
             entry.attributes.pop("secnumber", None)

@@ -159,6 +159,12 @@ def test_an_equation_of_an_appendix_has_its_letter(open_page):
     expect(named.first).to_have_text("(B.5)")
 
 
+def test_a_page_between_two_chapters_has_no_numbers(open_page):
+    page = open_page("overview.html", WIDE)
+    expect(page.locator("#fig-overview-map figcaption")).to_contain_text("What follows from what.")
+    expect(page.locator("main .caption-number, main .section-number")).to_have_count(0)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if re.match(r"0[67]-", name)])
 def test_formulas_show_within_two_seconds_on_a_slow_connection(new_context, server, name):
     page = new_context(PHONE).new_page()
