@@ -1,10 +1,13 @@
 """Vector figures in both themes, and room kept for every picture before it comes.
 
 A figure is drawn once, on white. From its SVG come two: one for each theme, on no ground of their
-own, of which the page shows one. What is drawn over a picture keeps its colours in both.
+own, of which the page shows one. What is drawn over a picture keeps its colours in both; points
+drawn as pixels, which cover no ground, are no picture.
 """
 
+import base64
 import hashlib
+import io
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -17,6 +20,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 SVG = "{http://www.w3.org/2000/svg}"
+LINK = "{http://www.w3.org/1999/xlink}href"
 COLOUR = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b", re.IGNORECASE)
 PAINT = ("fill", "stroke", "stop-color", "style")
 WHITE = re.compile(r"#fff(fff)?\b", re.IGNORECASE)
@@ -57,10 +61,17 @@ def without_ground(svg: ET.Element) -> None:
                 sheet.set(name, WHITE.sub("none", sheet.attrib[name]))
 
 
+def covers(image: ET.Element) -> bool:
+    """Whether an image in the SVG hides what lies below it: no pixel of it lets the ground through."""
+    data = base64.b64decode(image.attrib[LINK].partition(",")[2])
+    with Image.open(io.BytesIO(data)) as pixels:
+        return pixels.convert("RGBA").getchannel("A").getextrema()[0] == 255
+
+
 def recolour(element: ET.Element, over_picture: bool = False) -> None:
     """Put the colours of the dark theme in."""
     if element.get("id", "").startswith("axes_"):
-        over_picture = element.find(f".//{SVG}image") is not None
+        over_picture = any(covers(image) for image in element.iter(f"{SVG}image"))
     white_words = element.get("id", "").startswith("text_") and WHITE.search(
         ET.tostring(element, "unicode")
     )
