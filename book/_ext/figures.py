@@ -62,7 +62,7 @@ def without_ground(svg: ET.Element) -> None:
 
 
 def covers(image: ET.Element) -> bool:
-    """Whether an image in the SVG hides what lies below it: no pixel of it lets the ground through."""
+    """Whether an image in the SVG hides what lies below it, with every one of its pixels."""
     data = base64.b64decode(image.attrib[LINK].partition(",")[2])
     with Image.open(io.BytesIO(data)) as pixels:
         return pixels.convert("RGBA").getchannel("A").getextrema()[0] == 255
