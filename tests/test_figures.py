@@ -108,6 +108,18 @@ def test_a_map_that_can_be_seen_through_turns_with_its_lines(both):
     assert BLUE.lower() not in ET.tostring(both(over_map)[1], "unicode")
 
 
+def test_what_is_drawn_over_points_made_of_pixels_turns_with_the_theme(both):
+    def over_points(ax):
+        ax.plot([0, 1], [1, 0], ".", rasterized=True)
+        ax.plot([0, 1], [0, 1], color=BLUE)
+
+    _, dark = both(over_points)
+    everything = ET.tostring(dark, "unicode")
+    assert "image" in {element.tag.removeprefix(SVG) for element in dark.iter()}
+    assert LINE_ON_DARK in everything
+    assert BLUE.lower() not in everything
+
+
 @pytest.mark.parametrize("colour", ["#000", "#444444", *LIGHTER, "#cc79a7"])
 def test_each_colour_of_the_book_can_be_seen_on_the_dark_ground(colour):
     assert contrast(for_dark(re.match(COLOUR, colour)), "#121212") >= 4.5

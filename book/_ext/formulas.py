@@ -23,9 +23,13 @@ SECONDS = 60  # a busy machine takes longer than the package's five
 BASE = '<span class="base">'  # what KaTeX never breaks
 # The letters of a formula, or of brackets in it, that stay on one line: so many fit on any phone.
 SHORT, SHORT_BRACKETS = 10, 24
-BETWEEN_NUMBERS = re.compile(r"(?<=\d) ([±×]) (?=\d)")
+# After a number: a sign and another one, or a sign. A mark of where it comes from may be between.
+AFTER_NUMBER = re.compile(r"(?:(?<=\d)|^) (?:([±×]) (?=\d)|(?=%))")
+# Names that no line's end may tear.
+NAMES = re.compile(r"(U-Nets?|DPM-Solver(?:\+\+)?(?:\(2M\))?|[Mm]in-SNR|Wasserstein-2)")
 TAG = re.compile(r"<[^>]+>")
 CODE = nodes.literal | nodes.FixedTextElement | nodes.raw
+TEXT = nodes.paragraph | nodes.caption | nodes.strong | nodes.emphasis
 
 
 def start_server(rundir: Path, timeout: float) -> tuple[subprocess.Popen[bytes], socket.socket]:
@@ -56,13 +60,27 @@ def start_server(rundir: Path, timeout: float) -> tuple[subprocess.Popen[bytes],
             return server, line
 
 
+def keep_names(text: nodes.Text) -> None:
+    """Keep the names in a text on one line each."""
+    parts = [
+        nodes.inline("", part, classes=["whole"]) if place % 2 else nodes.Text(part)
+        for place, part in enumerate(NAMES.split(text))
+        if part
+    ]
+    text.parent.replace(text, parts)
+
+
 def keep_signs(app: Sphinx, doctree: nodes.document, _: str) -> None:
-    """Keep on one line a formula with the signs that touch it, and two numbers with a sign."""
+    """Keep on one line a formula with the signs that touch it, two numbers with a sign, a name."""
     if app.builder.format != "html":
         return
     for text in list(doctree.findall(nodes.Text)):
-        if BETWEEN_NUMBERS.search(text) and not isinstance(text.parent, CODE):
-            text.parent.replace(text, nodes.Text(BETWEEN_NUMBERS.sub("\u00a0\\1\u00a0", text)))
+        if AFTER_NUMBER.search(text) and not isinstance(text.parent, CODE):
+            held = nodes.Text(AFTER_NUMBER.sub(lambda gap: gap[0].replace(" ", "\u00a0"), text))
+            text.parent.replace(text, held)
+            text = held
+        if NAMES.search(text) and isinstance(text.parent, TEXT):
+            keep_names(text)
     for formula in list(doctree.findall(nodes.math)):
         siblings, place = formula.parent, formula.parent.index(formula)
         for step, pattern in ((-1, r"\($"), (1, r"^[).,;:!?’”]+")):
@@ -78,7 +96,7 @@ def keep_together(page: str) -> str:
         return page
     head, *bases = page.split(BASE)
     bases[-1], tail = bases[-1].removesuffix("</span></span>"), "</span></span>"
-    letters = [len(TAG.sub("", base)) for base in bases]
+    letters = [len(TAG.sub("", base).replace("\u200b", "")) for base in bases]
     if sum(letters) <= SHORT:
         groups = [(0, len(bases))]
     else:
