@@ -674,8 +674,8 @@ FAULTS = [
     Fault(
         name="ema-before-step",
         group="training",
-        wrong="update_ema(state.ema, state.model, config.ema_decay, state.step)"
-        "  # above optimizer.step()",
+        wrong="above optimizer.step()\n"
+        "update_ema(state.ema, state.model, config.ema_decay, state.step)",
         right="update_ema(state.ema, state.model, config.ema_decay, state.step)",
         source="algorithms/training",
         place="order",

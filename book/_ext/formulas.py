@@ -24,7 +24,7 @@ BASE = '<span class="base">'  # what KaTeX never breaks
 # The letters of a formula, or of brackets in it, that stay on one line: so many fit on any phone.
 SHORT, SHORT_BRACKETS = 10, 24
 # After a number: a sign and another one, or a sign. A mark of where it comes from may be between.
-AFTER_NUMBER = re.compile(r"(?:(?<=\d)|^) (?:([±×]) (?=\d)|(?=%))")
+AFTER_NUMBER = re.compile(r"(?:(?<=\d)|^) (?:([±×]) (?=\d)|(?=%(?!\w)))")
 # Names that no line's end may tear.
 NAMES = re.compile(r"(U-Nets?|DPM-Solver(?:\+\+)?(?:\(2M\))?|[Mm]in-SNR|Wasserstein-2)")
 TAG = re.compile(r"<[^>]+>")
