@@ -79,6 +79,20 @@ def said(place):
     )
 
 
+def pictures(place):
+    """What a view draws, without the names that each drawing makes up for itself."""
+    drawn = "(all) => all.map(({outerHTML}) => outerHTML).join()"
+    return re.sub(r"clip-\w+", "", place.locator(".stage svg[role=img]").evaluate_all(drawn))
+
+
+def spoken_value(control):
+    """What a screen reader says of a slider, beside what is seen; the same of a choice."""
+    slider = control.locator("input[type=range]")
+    if not slider.count():
+        return "", ""
+    return slider.get_attribute("aria-valuetext"), control.locator(".value").inner_text()
+
+
 def reading(place):
     """The sentence, with signs that float() reads."""
     return place.locator(".reading").inner_text().replace("−", "-").replace(",", "")
@@ -114,19 +128,23 @@ def test_a_key_moves_each_control_and_the_view_says_so(opened, chapter, view, nu
     assert controls.count() == {v: n for c, v, n in PLACES if c == chapter}[view]
     control = controls.nth(number)
     chosen = control.locator("input:checked, input[type=range]")
-    before, value = said(place), chosen.input_value()
+    before, value = (said(place), pictures(place)), chosen.input_value()
     chosen.focus()
     for key, _ in itertools.product(["ArrowRight", "ArrowLeft"], range(3)):
         place.page.keyboard.press(key)
         place.page.wait_for_timeout(60)
         now = control.locator("input:checked, input[type=range]").input_value()
-        if now != value and said(place) != before:
+        if now != value and said(place) != before[0] and pictures(place) != before[1]:
             break
     else:
-        pytest.fail(f"{control.inner_text()}: still {value}, {before}")
+        pytest.fail(f"{control.inner_text()}: still {value}, or {before[0]}, or the same picture")
+    one, other = spoken_value(control)
+    assert one == other
     assert control.locator("input").first.evaluate("(e) => e.labels.length") >= 1
     place.get_by_role("button", name="Start again").click()
     expect(control.locator("input:checked, input[type=range]")).to_have_value(value)
+    one, other = spoken_value(control)
+    assert one == other
 
 
 # A style of another view once gave a symbol in a sentence a line of its own.
@@ -179,7 +197,7 @@ def test_the_posterior_is_that_of_the_package(opened):
         put(place, "step t", t)
         seen = exact(torch.tensor([[x_t]]).double(), torch.tensor([t]))
         guess, spread = re.search(
-            r"\] = (-?[\d.]+) and \S+ strays.* by ([\d.]+)\.$", reading(place)
+            r"\] = (-?[\d.]+) the standard deviation ([\d.]+)\.$", reading(place)
         ).groups()
         assert float(guess) == pytest.approx(float(seen.x0_hat), abs=6e-4)
         assert float(spread) == pytest.approx(float(seen.x0_variance) ** 0.5, abs=6e-3)
@@ -230,7 +248,8 @@ def test_samplers_end_where_those_of_the_package_do(opened):
     put(place, "x T", -1.15)
     exact = GaussianMixture(NoiseSchedule.cosine(1000), *EXAMPLE)
     rows = place.locator("tbody tr").all_inner_texts()
-    for name, row in zip(["ddim", "dpm++", "heun"], rows[1:], strict=True):
+    assert [row.split()[0] for row in rows[:2]] == ["exact", "ancestral"]
+    for name, row in zip(["ddim", "dpm++", "heun"], rows[2:], strict=True):
         *_, (_, _, end) = sample_path(exact, 1, name, 8, x_T=torch.tensor([[-1.15]]).double())
         assert float(row.replace("−", "-").split()[-2]) == pytest.approx(float(end), abs=6e-4)
 
@@ -296,6 +315,108 @@ def test_chains_play_and_rest_while_out_of_sight(opened):
     expect(steps).not_to_have_value(resting)
     place.get_by_role("button", name="Pause").click()
     expect(place.get_by_role("button", name="Play")).to_be_visible()
+
+
+# Notes when a slider's value changes, and whether the sentence was spoken meanwhile.
+WATCH = """(place) => {
+  window.beats = [];
+  window.busy = [];
+  const [slider] = place.querySelectorAll("input[type=range]");
+  const [status] = place.querySelectorAll("[role=status]");
+  const note = () => beats.push(performance.now());
+  new MutationObserver(note).observe(slider, {attributeFilter: ["aria-valuetext"]});
+  const heard = () => busy.push(status.getAttribute("aria-busy"));
+  new MutationObserver(heard).observe(status, {attributeFilter: ["aria-busy"]});
+}"""
+GAPS = "beats.slice(1).map((beat, k) => beat - beats[k])"
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_chains_move_slowly_and_in_silence_where_less_motion_is_asked(new_context, server, motion):
+    page = new_context(WIDE).new_page()
+    page.emulate_media(reduced_motion=motion)
+    page.goto(f"{server.address}12-scores-and-mcmc.html")
+    place = bring(page, "langevin")
+    page.wait_for_timeout(700)
+    place.evaluate(WATCH)
+    place.get_by_role("button", name="Play").click()
+    page.wait_for_function("beats.length > 6")
+    quickest = min(page.evaluate(GAPS))
+    assert quickest > 550 if motion == "reduce" else quickest < 400
+    assert "false" not in page.evaluate("busy")  # no sentence is spoken on the way
+    place.get_by_role("button", name="Pause").click()
+    expect(place.get_by_role("status")).to_have_attribute("aria-busy", "false")
+
+
+def test_a_view_is_drawn_anew_for_another_width_and_another_theme(new_context, server):
+    page = new_context(WIDE).new_page()
+    page.goto(f"{server.address}04-forward-process.html")
+    place = bring(page, "marginals")
+    page.set_viewport_size({"width": PHONE, "height": HEIGHT})
+    stage = place.locator(".stage").evaluate("(e) => Math.floor(e.clientWidth)")
+    assert stage < PHONE
+    expect(place.locator("svg").first).to_have_attribute("width", str(stage))
+    shades = place.locator("image")
+    show(page, "light")
+    page.wait_for_timeout(300)
+    light = shades.get_attribute("href")
+    show(page, "dark")
+    expect(shades).not_to_have_attribute("href", light)
+
+
+def swipe(page, x, y, down):
+    """A finger that goes down the screen from a point."""
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, *points):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    send("touchStart", {"x": x, "y": y})
+    for part in range(1, 9):
+        send("touchMove", {"x": x, "y": y + down * part / 8})
+        page.wait_for_timeout(30)
+    send("touchEnd")
+    page.wait_for_timeout(200)
+
+
+@pytest.mark.parametrize(("grip", "stays"), [(".handle.c1", True), (".title", False)])
+def test_a_finger_on_a_point_moves_the_point_and_not_the_page(new_context, server, grip, stays):
+    page = new_context(PHONE, has_touch=True, is_mobile=True).new_page()
+    page.goto(f"{server.address}04-forward-process.html")
+    place = bring(page, "marginals")
+    place.evaluate("(e) => e.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(500)
+    middle, scrolled = place.get_by_label("middle of the first hump"), page.evaluate("scrollY")
+    box = place.locator(grip).bounding_box()
+    swipe(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 60)
+    assert (page.evaluate("scrollY") == scrolled) is stays
+    assert (float(middle.input_value()) < -1.3) is stays
+
+
+def test_the_line_follows_a_drag_over_the_map(opened):
+    page = opened("04-forward-process")
+    place = bring(page, "marginals")
+    place.get_by_role("button", name="Start again").click()
+    sheet = place.locator(".sheet")
+    sheet.evaluate("(e) => e.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(500)
+    box = sheet.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 4, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, y, steps=4)
+    page.mouse.up()
+    at = float(place.get_by_label("step t", exact=True).input_value())
+    assert at == pytest.approx(500, abs=9)
+
+
+def test_chains_that_begin_elsewhere_are_seen_there(opened):
+    place = bring(opened("12-scores-and-mcmc"), "langevin")
+    place.get_by_role("button", name="Start again").click()
+    put(place, "steps taken", 200)
+    place.locator("input[value=right]").check(force=True)
+    expect(place.locator(".reading")).to_contain_text("After 0 steps")
+    assert " 0% of the 2000 chains" in reading(place)
 
 
 def test_what_moves_is_spoken_when_it_has_come_to_rest(opened):

@@ -49,13 +49,16 @@ function fill(place, spec) {
     }
     view.width = width;
     const said = spec.draw(values, view);
-    if (said === undefined || reading.innerHTML === said) return;
-    // While it moves nothing is spoken; what it came to is.
-    reading.setAttribute("aria-busy", "true");
-    reading.innerHTML = said;
+    if (said === undefined) return;
+    if (reading.innerHTML !== said) say(said);
     // It keeps the height it once had, so that what is below does not jump.
     tallest = Math.max(tallest, reading.offsetHeight);
     reading.style.minHeight = `${tallest}px`;
+  }
+  // While it moves nothing is spoken; what it came to is.
+  function say(said) {
+    reading.setAttribute("aria-busy", "true");
+    reading.innerHTML = said;
     clearTimeout(quiet);
     quiet = setTimeout(() => reading.setAttribute("aria-busy", String(running)), DELAY);
   }
@@ -78,7 +81,8 @@ function fill(place, spec) {
   }
   const buttons = box("div", "buttons");
   const button = spec.play && play((on) => run(on));
-  if (button) buttons.append(button.element);
+  // It stands before the control that it moves.
+  if (button) controls.prepend(box("div", "playing", button.element, controls.firstElementChild));
   buttons.append(
     reset(() => {
       run(false);
@@ -131,6 +135,10 @@ export function sym(name, below = "") {
   const index = below.replace("-", "−").replace(/[a-zA-Z]/g, "<var>$&</var>");
   return `<var${sign ? ` class="${sign}"` : ""}>${letter}</var>${below && `<sub>${index}</sub>`}`;
 }
+
+/** A share of one in per cent, as HTML: "34.1%" after what `equals` says, or "< 0.1%". */
+export const percent = (share, equals = "") =>
+  share < 0.0005 ? "&lt;&nbsp;0.1%" : `${equals}${num(100 * share, 1)}%`;
 
 /** A number as the book prints it, with a true minus. */
 export const num = (value, digits = 2) =>

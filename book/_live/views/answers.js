@@ -49,12 +49,13 @@ function draw({y, sigma, method, t}, view) {
   picture.line(XS, XS.map((x) => density(EXAMPLE, x)), "faint", "2 4");
   picture.line(XS, XS.map((x) => Math.exp(logNormal(y, x, sigma ** 2))), "c3", "7 4");
   picture.line(XS, exact, "ink");
+  picture.text(y, 0, "$y$", "", "middle", 0, -14);
   picture.handle(y, 0, "c3", (x) => view.set("y", Math.max(-1.2, Math.min(1.2, x))));
 
   const guesses = plot(below, {
     width: view.width,
     height: small ? 200 : 220,
-    x: {range: [-1.6, 1.6], label: "x_t", ticks: [-1, 0, 1]},
+    x: {range: [-1.6, 1.6], label: `x_t at $t$ = ${t}`, ticks: [-1, 0, 1]},
     y: {range: [-1.3, 1.3], label: "guess of x_0", ticks: [-1, 0, 1]},
     describe: "The guess of x_0 against x_t: without the measurement, exact with it, and by two approximations.",
   });
@@ -62,7 +63,7 @@ function draw({y, sigma, method, t}, view) {
   guesses.line(STATES, STATES.map((x) => moments(EXAMPLE, x, a)[0]), "faint", "2 4");
   for (const [name, [hue, dash]] of Object.entries(LOOKS)) {
     const curve = STATES.map((x) => look(name, truth, x, a, y, sigma)[0]);
-    guesses.line(STATES, curve, name === method ? hue : `${hue} other`, dash);
+    guesses.line(STATES, curve, name === method ? `${hue} chosen` : `${hue} other`, dash);
   }
   const left = drawn.reduce((sum, x) => sum + (x < 0), 0) / N;
   return (
@@ -80,7 +81,7 @@ mount("answers", {
     `the left: below, its guess runs downhill where the exact one climbs.`,
   controls: {
     method: choice({
-      label: "guess",
+      label: "method",
       start: "dps",
       options: {
         exact: `${key(...LOOKS.exact)} exact`,

@@ -39,17 +39,18 @@ function draw({T, which, data}, view) {
   });
   for (const [name, [colour, dash]] of Object.entries(LOOKS)) {
     const gaps = LENGTHS.map((n) => Math.max(1e-12, found(data, n).gap[name]));
-    chart.line(LENGTHS, gaps, name === which ? colour : `${colour} other`, dash);
+    chart.line(LENGTHS, gaps, name === which ? `${colour} chosen` : `${colour} other`, dash);
     const here = gaps[LENGTHS.indexOf(T)], late = T > 100;
     if (name !== which) continue;
     if (here > LOW) chart.dot(T, here, colour, 6);
     else chart.text(T, LOW, "no gap", colour, late ? "end" : "middle", 0, -8);
   }
   const sum = denoising[which].reduce((all, one) => all + one, 0), gap = Math.max(0, ends.gap[which]);
+  const size = gap >= 5e-4 ? num(gap, 4) : gap >= 5e-7 ? num(gap, 6) : 0;
   return (
-    `With ${sym("T")} = ${T.toLocaleString("en")} steps the bound lies <strong>${num(gap, 4)} nats</strong> below the ` +
-    `evidence: that is the gap. The parts of the bound: reconstruction ${num(-ends.reconstruction, 3)}, less denoising ` +
-    `terms ${num(sum, 3)}, less prior ${num(ends.prior, 3)}.`
+    `With ${sym("T")} = ${T.toLocaleString("en")} steps the bound lies <strong>${size} nats</strong> below the ` +
+    `evidence: that is the gap. The bound is ${num(-ends.reconstruction - sum - ends.prior, 3)}: reconstruction ` +
+    `${num(-ends.reconstruction, 3)}, less denoising terms ${num(sum, 3)}, less prior ${num(ends.prior, 3)}.`
   );
 }
 
@@ -57,7 +58,7 @@ mount("bound", {
   title: "The terms of the bound, and its gap",
   caption:
     `Make the chain longer, with each of the four variances. There are more and more terms (above, with the true ` +
-    `variance dotted), and yet the gap (below) closes: quickly with the true variance, slowly with the best or ` +
+    `variance dotted), and yet the gap (below) closes: quickly with the true variance, slowly with the best for each ${sym("t")} or ` +
     `${sym("β", "t")}. With ${sym("tilde β", "t")} it stays open up to ${sym("T")} = 1,000.`,
   controls: {
     T: slider({label: `number of steps ${sym("T")}`, spoken: "number of steps T", values: LENGTHS, start: 20, wide: true}),
@@ -68,7 +69,7 @@ mount("bound", {
       options: {
         tilde: `${key(...LOOKS.tilde)} ${sym("tilde β", "t")}`,
         beta: `${key(...LOOKS.beta)} ${sym("β", "t")}`,
-        best: `${key(...LOOKS.best)} best`,
+        best: `${key(...LOOKS.best)} best for each ${sym("t")}`,
         true: `${key(...LOOKS.true)} true`,
       },
     }),

@@ -40,7 +40,7 @@ function beginning() {
 
 function setup(stage, view) {
   const {place} = view;
-  const question = picture("asked");
+  const question = picture("given");
   const answers = Array.from({length: ANSWERS}, (_, k) => picture(`${k + 1}`));
   const made = {question, cells: answers, strokes: [], round: 0, used: false, ...beginning()};
   const {button, run} = player(place, () => go(view));

@@ -1,5 +1,5 @@
 // Chapter 16: the lines of the training through one point, their mean slope, and the path of the flow.
-import {EXAMPLE, mean, quantile, shareBelow, stepBack} from "../mixture.js";
+import {EXAMPLE, mean, quantile, responsibilities, shareBelow, stepBack} from "../mixture.js";
 import {grid, plot} from "../shared/plot.js";
 import {mount, num, slider, sym} from "../shared/view.js";
 
@@ -25,7 +25,7 @@ function draw({u, z}, view) {
   const picture = plot(view.made, {
     width: view.width,
     height: small ? 320 : 380,
-    x: {range: [0, 1], label: "time $u$", ticks: [0, 0.25, 0.5, 0.75, 1]},
+    x: {range: [0, 1], label: "time $u$, from data to noise", ticks: [0, 0.25, 0.5, 0.75, 1]},
     y: {range: [-2.4, 2.4], label: "z_u", ticks: [-2, -1, 0, 1, 2]},
     describe:
       "Straight lines from data at u = 0 to noise at u = 1 through one point, their mean slope there, and the " +
@@ -37,7 +37,7 @@ function draw({u, z}, view) {
   }
   for (let k = 0; k < LINES; k++) {
     const x0 = quantile(origins, (k + 0.5) / LINES), noise = (z - (1 - u) * x0) / u;
-    picture.line([0, 1], [x0, noise], `${x0 < 0 ? "c1" : "c0"} thin`);
+    picture.line([0, 1], [x0, noise], `${responsibilities(EXAMPLE, x0)[0] > 0.5 ? "c1" : "c0"} thin`);
   }
   picture.line(TIMES, path, "ink");
   const half = 0.16;
@@ -48,8 +48,8 @@ function draw({u, z}, view) {
   });
   const left = origins.weights[0];
   return (
-    `Of all lines through this point ${num(100 * left, 0)}% come from the left hump. Their mean slope is ` +
-    `${sym("ν")} = ${num(velocity)}, and the flow takes it. Its path through the point joins the noise ` +
+    `Of all lines through this point ${num(100 * left, 0)}% come from the lower hump. Their mean slope is ` +
+    `${sym("ν")} = ${num(velocity)}, and the flow takes it. Its path joins the noise ` +
     `${num(path.at(-1))} to ${sym("x", "0")} = ${num(path[0])}.`
   );
 }
@@ -58,8 +58,8 @@ mount("flow", {
   title: "Many lines, one slope",
   caption:
     `Drag the point. The thin lines are those of the training that pass through it, in the colours of their humps; ` +
-    `the short thick one has their mean slope, and the curved path of the flow touches it. Near the noise ` +
-    `the lines fan out from both humps; near the data all come from one.`,
+    `the short thick one has their mean slope, and the path of the flow touches it (other paths are grey). ` +
+    `Near the noise the lines fan out from both humps; near the data all come from one.`,
   controls: {
     u: slider({label: `time ${sym("u")}`, spoken: "time u", range: [0.05, 0.95, 0.05], start: 0.5, say: (v) => num(v)}),
     z: slider({label: `point ${sym("z", "u")}`, spoken: "point z u", range: [-2, 2, 0.05], start: 0, say: (v) => num(v)}),

@@ -41,11 +41,17 @@ function states(settings, target, step) {
 
 function draw(values, view) {
   const {t, step} = values, target = marginal(EXAMPLE, CHAIN.alphaBar[t]);
+  // Who lets the chains begin elsewhere wants to see where.
+  if (values.start !== view.made.start) {
+    view.made.start = values.start;
+    if (step) return view.set("step", 0);
+  }
   const x = states(values, target, step), {above, below} = view.made, small = view.width < 420;
   const counts = new Float64Array(BINS), wide = (HIGH - LOW) / BINS;
   for (const one of x) if (one >= LOW && one < HIGH) counts[Math.floor((one - LOW) / wide)] += 1 / (N * wide);
 
-  const truth = XS.map((v) => density(target, v)), most = Math.max(...truth, 0.5);
+  const truth = XS.map((v) => density(target, v)), tallest = 1 / Math.sqrt(2 * Math.PI * target.variances[1]);
+  const most = Math.max(...truth, 0.5, values.start === "right" ? tallest : 0);
   const bars = plot(above, {
     width: view.width,
     height: small ? 210 : 230,
@@ -87,7 +93,7 @@ function draw(values, view) {
 mount("langevin", {
   title: "Langevin chains, step by step",
   caption:
-    `Play with ${sym("h")} = 0.01: chains that begin with the right shares lose them. Then start all of them on the ` +
+    `Play with ${sym("h")} = 0.01: chains that begin as the density says (dotted) lose their shares. Then start all of them on the ` +
     `right: at ${sym("t")} = 0 hardly any finds the way to the left hump. Raise the noise level ${sym("t")} until they do.`,
   controls: {
     step: slider({label: "steps taken", range: [0, LAST, EVERY], start: 0, wide: true}),
@@ -95,10 +101,10 @@ mount("langevin", {
     t: slider({label: `noise level ${sym("t")}`, spoken: "noise level t", range: [0, 600, 50], start: 0}),
     start: choice({label: "chains begin", options: {exact: "at exact draws", right: "all on the right"}}),
   },
-  setup(stage) {
+  setup(stage, {values}) {
     const [above, below] = [document.createElement("div"), document.createElement("div")];
     stage.append(above, below);
-    return {above, below};
+    return {above, below, start: values.start};
   },
   play(view) {
     const {step} = view.values;

@@ -1,7 +1,7 @@
 // Chapter 4: the marginals of the two humps at every t. The humps are dragged, or moved by sliders.
 import {EXAMPLE, density, logDensity, marginal, schedule} from "../mixture.js";
 import {grid, plot} from "../shared/plot.js";
-import {choice, mount, num, slider, sym} from "../shared/view.js";
+import {choice, mount, num, percent, slider, sym} from "../shared/view.js";
 
 const T = 1000, TIMES = grid(0, T, 126), ROWS = grid(-2.5, 2.5, 151), FINE = grid(-2.5, 2.5, 401);
 const VARIANCES = [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32];
@@ -77,6 +77,7 @@ function draw(values, view) {
   });
   cut.line(FINE, FINE.map((x) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)), "faint", "2 4");
   cut.line(FINE, ys, "c2");
+  cut.text(-2.45, 0.1, "noise", "", "start", 0, -8);
 
   const closes = merging(data, chain);
   const meeting =
@@ -84,7 +85,7 @@ function draw(values, view) {
     : closes ? `The valley between the humps closes at ${sym("t")} = ${closes}.`
     : "There is only one hump from the start.";
   return (
-    `At ${sym("t")} = ${t} the data still make up ${sym("bar α", "t")} = ${num(100 * chain.alphaBar[t], 1)}% ` +
+    `At ${sym("t")} = ${t} the data still make up ${sym("bar α", "t")} ${percent(chain.alphaBar[t], "= ")} ` +
     `of the variance, and ${sym("q")}(${sym("x", "t")}) has ${peaks(here) > 1 ? "two humps" : "one hump"}. ${meeting}`
   );
 }
@@ -92,8 +93,9 @@ function draw(values, view) {
 mount("marginals", {
   title: "Move the humps",
   caption:
-    "Drag the points on the left edge, or the line; then change the schedule. However far apart the humps begin, " +
-    "they end in the same bell (dotted). What the schedule decides is when they meet.",
+    "The map shows the density at every step, the curve the one at the dashed line. Drag the line, or the points on " +
+    "the left edge; then change the schedule. However far apart the humps begin, they end in the bell of the noise. " +
+    "The schedule decides when they meet.",
   controls: {
     t: slider({label: `step ${sym("t")}`, spoken: "step t", wide: true, range: [0, T, 1], start: 200}),
     schedule: choice({

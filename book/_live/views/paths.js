@@ -22,7 +22,7 @@ function draw(values, view) {
     height: small ? 300 : 360,
     x: {range: [T, 0], label: "step $t$", ticks: [1000, 750, 500, 250, 0]},
     y: {range: [-2.5, 2.5], label: "x_t", ticks: [-2, -1, 0, 1, 2]},
-    describe: "Paths from noise at t = 1000, on the left, to data at t = 0: the exact one and those of four samplers.",
+    describe: "Paths from noise at t = 1000, on the left, to data at t = 0: the exact one and those of the samplers.",
   });
   // The map does not change with the rest.
   shades[values.schedule] ??= TIMES.map((t) => {
@@ -32,9 +32,11 @@ function draw(values, view) {
   picture.shades(shades[values.schedule]);
   for (const start of [-2, -1.2, -0.6, 0, 0.6, 1.2, 2]) picture.line(TIMES, flow(data, chain, start), "faint thin");
   const exact = flow(data, chain, x), end = exact[0];
-  picture.line(TIMES, exact, "ink");
+  picture.line(TIMES, exact, "ink broad");
 
-  const rows = [], ends = {};
+  const rows = [
+    `<tr><th scope="row">${key("ink broad")} exact</th><td>–</td><td>${num(end, 3)}</td><td>–</td></tr>`,
+  ], ends = {};
   for (const name of samplers) {
     const [colour, dash] = LOOKS[name];
     const path = walk(data, chain, name, strides(T, steps), x, normals(seed));
@@ -63,7 +65,7 @@ mount("paths", {
   title: "Samplers race from one start",
   caption:
     `Drag the start ${sym("x", "T")} on the left edge, and change the number of steps. Without fresh noise the samplers ` +
-    "try to follow the exact path (solid), and with few steps they cut its bends. Ancestral sampling follows none: " +
+    "try to follow the exact path (broad), and with few steps they cut its bends. Ancestral sampling follows none: " +
     "with other noise it ends elsewhere.",
   controls: {
     steps: slider({label: "steps", values: [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100], start: 5, wide: true}),

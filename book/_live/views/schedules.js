@@ -1,9 +1,10 @@
 // Chapter 4: five schedules side by side at one t.
 import {EXAMPLE, density, marginal, schedule} from "../mixture.js";
 import {grid, key, plot} from "../shared/plot.js";
-import {mount, num, slider, sym} from "../shared/view.js";
+import {mount, num, percent, slider, sym} from "../shared/view.js";
 
 const T = 1000, TIMES = grid(1, T, 334).map(Math.round), XS = grid(-2.5, 2.5, 301);
+const LEAST = -12; // where the picture ends; in the very last steps some fall to −20
 const LOOKS = {
   linear: ["c1", "8 4"],
   cosine: ["c0", ""],
@@ -17,9 +18,9 @@ function draw({t}, view) {
   const {curves, humps, table} = view.made, small = view.width < 420;
   const ratios = plot(curves, {
     width: view.width,
-    height: small ? 220 : 250,
+    height: small ? 200 : 250,
     x: {range: [0, T], label: "step $t$", ticks: small ? [0, 250, 500, 750, 1000] : undefined},
-    y: {range: [-12, 12], label: "ln SNR", ticks: [-10, -5, 0, 5, 10]},
+    y: {range: [LEAST, 14.5], label: "ln SNR", ticks: [-10, -5, 0, 5, 10]},
     describe: "The logarithm of the signal-to-noise ratio against t for five schedules: all fall, at different places.",
   });
   ratios.follow((time) => view.set("t", Math.max(1, Math.min(T, time))));
@@ -29,7 +30,7 @@ function draw({t}, view) {
   const most = Math.max(1, ...all.flatMap((here) => XS.map((x) => density(here, x))));
   const shapes = plot(humps, {
     width: view.width,
-    height: small ? 180 : 200,
+    height: small ? 160 : 200,
     x: {range: [-2.5, 2.5], label: "x_t", ticks: [-2, -1, 0, 1, 2]},
     y: {range: [0, 1.08 * most], label: "$q$(x_t)"},
     describe: "The density of x_t of the running example at this step, once for each schedule.",
@@ -38,20 +39,22 @@ function draw({t}, view) {
   for (const [name, [colour, dash]] of Object.entries(LOOKS)) {
     const {alphaBar, snr} = CHAINS[name], log = Math.log(snr[t]), here = marginal(EXAMPLE, alphaBar[t]);
     ratios.line(TIMES, TIMES.map((time) => Math.log(snr[time])), colour, dash);
-    ratios.dot(t, log, colour, 5);
+    ratios.dot(t, Math.max(LEAST, log), colour, 5);
     shapes.line(XS, XS.map((x) => density(here, x)), colour, dash);
     rows.push(
-      `<tr><th scope="row">${key(colour, dash)} ${name.replace("snr", "SNR")}</th><td>${num(100 * alphaBar[t], 1)}%</td>` +
+      `<tr><th scope="row">${key(colour, dash)} ${name.replace("snr", "SNR")}</th><td>${percent(alphaBar[t])}</td>` +
         `<td>${num(log, 1)}</td></tr>`,
     );
   }
+  const lower = Object.keys(LOOKS).filter((name) => Math.log(CHAINS[name].snr[t]) < LEAST);
+  if (lower.length) ratios.text(t, LEAST, `${lower.join(", ")}: lower`, "", "end", -10, -6);
   table.innerHTML =
     `<thead><tr><th scope="col">schedule</th><th scope="col">${sym("bar α", "t")}</th>` +
     `<th scope="col">ln SNR</th></tr></thead><tbody>${rows.join("")}</tbody>`;
   const cosine = CHAINS.cosine.snr, later = cosine.findIndex((ratio) => ratio <= CHAINS.linear.snr[t]);
   return (
-    `At ${sym("t")} = ${t} the linear schedule has kept ${num(100 * CHAINS.linear.alphaBar[t], 1)}% of the variance for ` +
-    `the data. The cosine comes down to that at ${sym("t")} = ${later}.`
+    `At ${sym("t")} = ${t} the linear schedule has kept ${percent(CHAINS.linear.alphaBar[t])} of the variance ` +
+    `for the data. The cosine comes down to that at ${sym("t")} = ${later}.`
   );
 }
 

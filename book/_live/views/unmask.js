@@ -39,7 +39,8 @@ function draw({T, equal, even}, view) {
   losses.dot(T, gaps[k], "c0", 6);
   losses.dot(T, lost[k], "c1", 6);
   if (gaps[3] > 10 * low) losses.text(8, gaps[3], "gap of the bound", "", "start", 6, -8);
-  if (lost[3] > 10 * low) losses.text(8, lost[3], "samples", "", "end", -6, 18);
+  if (lost[3] > 10 * low) losses.text(8, lost[3], "loss of the samples", "", "end", -6, 18);
+  if (gaps[0] < low) losses.text(8, 1e-3, "no loss: each by itself is right", "", "middle");
   const same = drawn[0] + drawn[3];
   return (
     `In ${T} step${T > 1 ? "s" : ""} both pixels come at once on ${num(100 * together, together < 0.1 ? 1 : 0)}% of the paths, and then ` +
