@@ -29,7 +29,11 @@ def texts(path):
 
 
 def look_up(name, path):
-    value = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+    """A figure of an experiment, or of the evaluation of a shipped model."""
+    file = RESULTS / f"{name}.json"
+    file = file if file.exists() else ROOT / "benchmarks" / f"{name}.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    value = record.get("figures", record)
     for key in path.split("/"):
         value = value[int(key)] if isinstance(value, list) else value[key]
     return float(value)
