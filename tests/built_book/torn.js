@@ -1,7 +1,7 @@
-// What ends a line in the wrong place: within a short formula or short brackets, within a short name
-// of the code, or between a number and what belongs to it.
+// What ends a line in the wrong place, or may: within a short formula or short brackets, within a
+// short name of the code or some other names, or between a number and what belongs to it.
 () => {
-  const letters = (e) => e.textContent.length;
+  const letters = (e) => e.textContent.replaceAll("\u200b", "").length;
   const depth = (e) => e.querySelectorAll(".mopen").length - e.querySelectorAll(".mclose").length;
   const torn = [];
   for (const formula of document.querySelectorAll("article :not(.katex-display) > .katex .katex-html")) {
@@ -30,7 +30,10 @@
   while (texts.nextNode()) {
     const {parentElement, textContent} = texts.currentNode;
     if (parentElement.closest("pre, code, script, template, .katex")) continue;
-    torn.push(...(textContent.match(/\d [±×] \d+/g) ?? []));
+    torn.push(...(textContent.match(/(\d|^) ([±×] \d+|%)/g) ?? []));
+    if (parentElement.matches("p:not(.admonition-title), strong, em")) {
+      torn.push(...(textContent.match(/U-Net|DPM-Solver|[Mm]in-SNR|Wasserstein-2/g) ?? []));
+    }
   }
   return torn;
 }
