@@ -24,7 +24,8 @@ BASE = '<span class="base">'  # what KaTeX never breaks
 # The letters of a formula, or of brackets in it, that stay on one line: so many fit on any phone.
 SHORT, SHORT_BRACKETS = 10, 24
 BETWEEN_NUMBERS = re.compile(r"(?<=\d) ([±×]) (?=\d)")
-PERCENT = re.compile(r"(?:^|(?<=\d)) %(?!\w)")  # at the start: its number is in the node before
+# A number with its percent sign, which may stand in the next node, and the points of an assignment.
+BEHIND_A_NUMBER = re.compile(r"(?:^|(?<=\d)) (?=%(?!\w))|(?<=\(\d) (?=points?\b)")
 TAG = re.compile(r"<[^>]+>")
 CODE = nodes.literal | nodes.FixedTextElement | nodes.raw
 
@@ -58,11 +59,11 @@ def start_server(rundir: Path, timeout: float) -> tuple[subprocess.Popen[bytes],
 
 
 def keep_signs(app: Sphinx, doctree: nodes.document, _: str) -> None:
-    """Keep on one line a formula with the signs that touch it, and a number with ±, × or %."""
+    """Keep on one line a formula with the signs that touch it, and a number with its unit."""
     if app.builder.format != "html":
         return
     for text in list(doctree.findall(nodes.Text)):
-        bound = PERCENT.sub("\u00a0%", BETWEEN_NUMBERS.sub("\u00a0\\1\u00a0", text))
+        bound = BEHIND_A_NUMBER.sub("\u00a0", BETWEEN_NUMBERS.sub("\u00a0\\1\u00a0", text))
         if bound != text and not isinstance(text.parent, CODE):
             text.parent.replace(text, nodes.Text(bound))
     for formula in list(doctree.findall(nodes.math)):
