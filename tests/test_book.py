@@ -298,6 +298,14 @@ server.accept()[0].sendall(b"here")
 """
 
 
+def test_a_number_keeps_its_unit_on_its_line():
+    behind = runpy.run_path(str(BOOK / "_ext" / "formulas.py"))["BEHIND_A_NUMBER"]
+    for text in ("66 % of the digits", " % of the digits", "costs (4 points, marked by a person)"):
+        assert len(behind.findall(text)) == 1
+    for text in ("of 66 digits", "x % y", "4 %d", "at 4 points"):
+        assert not behind.search(text)
+
+
 def test_the_server_for_formulas_is_asked_until_it_listens(monkeypatch, tmp_path):
     start = runpy.run_path(str(BOOK / "_ext" / "formulas.py"))["start_server"]
     command = lambda socket: [sys.executable, "-c", LATE_SERVER, str(socket)]  # noqa: E731

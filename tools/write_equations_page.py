@@ -64,18 +64,28 @@ TIES = {
 
 # How the words of a function's name are written in a sentence.
 WORDS = {
+    "algorithm 2": "Algorithm 2",
     "bayes rule": "Bayes' rule",
+    "chi square": "chi-square",
+    "cross entropy": "cross-entropy",
     "ddim": "DDIM",
     "dpm solver": "DPM-Solver++",
     "dps": "DPS",
+    "each steps": "each step's",
+    "eps": r"$\epsilon$",
     "euler": "Euler",
     "eulers": "Euler's",
+    "from v": r"from $\mathbf{v}$",
     "gaussian": "Gaussian",
     "heun": "Heun",
     "kl": "KL",
     "langevin": "Langevin",
     "min snr": "Min-SNR",
+    "ode": "ODE",
+    "signal to noise": "signal-to-noise",
     "t steps": "$t$ steps",
+    "teachers": "teacher's",
+    "v under": r"$\mathbf{v}$ under",
     "x t": "$x_t$",
     "x0": "$x_0$",
 }

@@ -23,8 +23,9 @@ SECONDS = 60  # a busy machine takes longer than the package's five
 BASE = '<span class="base">'  # what KaTeX never breaks
 # The letters of a formula, or of brackets in it, that stay on one line: so many fit on any phone.
 SHORT, SHORT_BRACKETS = 10, 24
-# After a number: a sign and another one, or a sign. A mark of where it comes from may be between.
-AFTER_NUMBER = re.compile(r"(?:(?<=\d)|^) (?:([±×]) (?=\d)|(?=%(?!\w)))")
+# After a number: a sign and another one, %, or the points of an assignment. A mark of where the
+# number comes from may be between.
+AFTER_NUMBER = re.compile(r"(?:(?<=\d)|^) (?:([±×]) (?=\d)|(?=%(?!\w)))|(?<=\(\d) (?=points?\b)")
 # Names that no line's end may tear.
 NAMES = re.compile(r"(U-Nets?|DPM-Solver(?:\+\+)?(?:\(2M\))?|[Mm]in-SNR|Wasserstein-2)")
 TAG = re.compile(r"<[^>]+>")
