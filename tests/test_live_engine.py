@@ -62,12 +62,14 @@ def test_the_kernels_are_compiled_from_their_source():
     assert now.startswith(said), "run npm run kernels in book/_live"
 
 
-def test_the_weights_of_the_page_are_the_file_of_the_package(tmp_path):
+@pytest.mark.parametrize("model", ["mnist-labels", "mnist-one-step"])
+def test_the_weights_of_the_page_are_the_file_of_the_package(tmp_path, model):
     builder = type("Builder", (), {"format": "html"})
     live_weights.write(type("App", (), {"builder": builder, "outdir": tmp_path}), None)
-    script = (tmp_path / "_static" / "live" / "weights" / "mnist-labels.js").read_text("utf-8")
+    script = (tmp_path / "_static" / "live" / "weights" / f"{model}.js").read_text("utf-8")
     name, text = re.fullmatch(
         r'\(window\.liveWeights \?\?= \{\}\)\["([\w-]+)"\] = "(.+)";\n', script
     ).groups()
+    assert name == model
     asset = ROOT / "ddpm_tutorial" / "assets" / f"{name}.safetensors"
     assert base64.b64decode(text) == asset.read_bytes()

@@ -12,7 +12,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 ASSETS = Path(__file__).parents[2] / "ddpm_tutorial" / "assets"
-MODELS = ["mnist-labels"]
+MODELS = ["mnist-labels", "mnist-one-step"]
 
 
 def write(app: Sphinx, error: Exception | None) -> None:

@@ -10,6 +10,8 @@ HERE = Path(__file__).parent
 BOOK = Path(os.environ.get("BOOK_HTML", HERE.parent.parent / "_build" / "html"))
 SMALL_PHONE, PHONE, TABLET, WIDE, HEIGHT = 320, 390, 820, 1440, 844
 SHEET = 680  # the width of A4 less the margins that print.css sets, in pixels
+MEGA = 1_000_000
+CLOSE = 1e-3  # how near to Python's a number of a model in the page has to be
 TEXTS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 TEXTS |= {".svg": "image/svg+xml"}
 # Every page but the one that only leads to the first.
@@ -19,6 +21,23 @@ NAMES = sorted(
     if (name := path.relative_to(BOOK).as_posix()) != "index.html"
     and not name.startswith("_static/")
 )
+
+# What the page and the worker say to each other is kept.
+LISTEN = """
+window.heard = [];
+window.told = [];
+window.Worker = class extends Worker {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("message", ({data}) => "t" in data && heard.push(data));
+  }
+  postMessage(message) {
+    if (message.settings) told.push(message.settings);
+    super.postMessage(message);
+  }
+};
+"""
+HEARD = "heard.map(({x_t, x0_hat, ...rest}) => ({x_t: [...x_t], x0_hat: [...x0_hat], ...rest}))"
 
 
 def script(name):

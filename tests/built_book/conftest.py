@@ -2,13 +2,25 @@
 
 import http.server
 import os
+import re
 import shutil
 import threading
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from browsing import BOOK, HEIGHT, NAMES, PHONE, SMALL_PHONE, TABLET, WIDE, Handler, script
+from browsing import (
+    BOOK,
+    HEIGHT,
+    LISTEN,
+    NAMES,
+    PHONE,
+    SMALL_PHONE,
+    TABLET,
+    WIDE,
+    Handler,
+    script,
+)
 from playwright.sync_api import Error, expect, sync_playwright
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
@@ -75,6 +87,37 @@ def open_page(new_context, server):
         return page
 
     return open_page
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens the first view of a page at an address, in a browser that moves unless told not to."""
+    contexts = []
+
+    def visit(address, width=WIDE, name="digit", **options):
+        size = {"width": width, "height": HEIGHT}
+        contexts.append(browser.new_context(viewport=size, **options))
+        page = contexts[-1].new_page()
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.add_init_script(LISTEN)
+        page.goto(address)
+        place = page.locator(f".live[data-view={name}]").first
+        place.scroll_into_view_if_needed()
+        expect(place).to_have_class(re.compile("ready"))
+        return SimpleNamespace(
+            page=page,
+            place=place,
+            asked=asked,
+            reading=place.locator(".reading"),
+            start=place.locator("button.start"),
+            play=place.locator(".transport button"),
+            step=place.locator(".transport input"),
+        )
+
+    yield visit
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,10 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
-from browsing import BOOK, HEIGHT, PHONE, WIDE, compressed, script
+from browsing import BOOK, CLOSE, HEARD, HEIGHT, MEGA, PHONE, WIDE, compressed, script
 from conftest import RULES, WITHOUT_LOOKS, show
 from playwright.sync_api import expect
 
@@ -15,57 +14,8 @@ from ddpm_tutorial import load_pretrained, sample_path
 ENGINE = BOOK.parent.parent / "book" / "_live" / "engine"
 LIVE = BOOK / "_static" / "live"
 PAGES = ["intro", "10-sampling", "11-fast-sampling", "14-guidance-and-learned-variance"]
-INVERSE = "17-inverse-problems"
-MEGA = 1_000_000
-CLOSE = 1e-3
+INVERSE, FEW = "17-inverse-problems", "18-few-steps"
 DONE = re.compile("nobody wrote|Six answers")
-# What the page and the worker say to each other is kept.
-LISTEN = """
-window.heard = [];
-window.told = [];
-window.Worker = class extends Worker {
-  constructor(...given) {
-    super(...given);
-    this.addEventListener("message", ({data}) => "t" in data && heard.push(data));
-  }
-  postMessage(message) {
-    if (message.settings) told.push(message.settings);
-    super.postMessage(message);
-  }
-};
-"""
-HEARD = "heard.map(({x_t, x0_hat, ...rest}) => ({x_t: [...x_t], x0_hat: [...x0_hat], ...rest}))"
-
-
-@pytest.fixture
-def visit(browser):
-    """Opens the first view of a page at an address, in a browser that moves unless told not to."""
-    contexts = []
-
-    def visit(address, width=WIDE, name="digit", **options):
-        size = {"width": width, "height": HEIGHT}
-        contexts.append(browser.new_context(viewport=size, **options))
-        page = contexts[-1].new_page()
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.add_init_script(LISTEN)
-        page.goto(address)
-        place = page.locator(f".live[data-view={name}]").first
-        place.scroll_into_view_if_needed()
-        expect(place).to_have_class(re.compile("ready"))
-        return SimpleNamespace(
-            page=page,
-            place=place,
-            asked=asked,
-            reading=place.locator(".reading"),
-            start=place.locator("button.start"),
-            play=place.locator(".transport button"),
-            step=place.locator(".transport input"),
-        )
-
-    yield visit
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture
@@ -142,7 +92,8 @@ def test_what_the_page_draws_is_what_python_draws(intro, sampler, guidance):
     assert float((path[-1][1] - path[0][2]).abs().max()) > 0.5  # something was drawn
 
 
-def test_the_engine_gives_the_written_numbers_in_a_browser(intro, server):
+@pytest.mark.parametrize(("model", "compared"), [("mnist-labels", 30), ("mnist-one-step", 7)])
+def test_the_engine_gives_the_written_numbers_in_a_browser(intro, model, compared):
     """As `node --test` does in Node: network, guidance, and samplers, with the noise given."""
     intro.page.route(
         "**/engine/*.js",
@@ -152,19 +103,22 @@ def test_the_engine_gives_the_written_numbers_in_a_browser(intro, server):
     )
     golden = json.loads((ENGINE / "golden.json").read_text(encoding="utf-8"))
     found = intro.page.evaluate(
-        """async ([golden, weights]) => {
+        """async ([golden, model]) => {
           const {differences} = await import("./engine/check.js");
           const {fromBase64} = await import("./engine/safetensors.js");
           await new Promise((loaded) => {
             document.head.append(
-              Object.assign(document.createElement("script"), {src: weights, onload: loaded}),
+              Object.assign(document.createElement("script"), {
+                src: `_static/live/weights/${model}.js`,
+                onload: loaded,
+              }),
             );
           });
-          return differences(golden, fromBase64(liveWeights[golden.model]).buffer);
+          return differences(golden, fromBase64(liveWeights[model]).buffer);
         }""",
-        [golden, f"_static/live/weights/{golden['model']}.js"],
+        [golden[model], model],
     )
-    assert len(found) == 30
+    assert len(found) == compared
     assert {name: far for name, far in found.items() if not far <= CLOSE} == {}
 
 
@@ -274,9 +228,9 @@ def test_each_control_by_key_draws_what_it_says(visit, server, control, key, set
     expect(place.locator(".gallery li")).to_have_count(2)
 
 
-@pytest.mark.parametrize("name", [*PAGES, INVERSE])
+@pytest.mark.parametrize("name", [*PAGES, INVERSE, FEW])
 def test_a_view_that_has_drawn_breaks_no_rule(visit, server, name):
-    which = "complete" if name == INVERSE else "digit"
+    which = {INVERSE: "complete", FEW: "student"}.get(name, "digit")
     view = visit(f"{server.address}{name}.html", name=which, reduced_motion="reduce")
     view.play.click()
     expect(view.reading).to_have_text(DONE)

@@ -8,7 +8,8 @@ const PIXELS = 28 ** 2;
 const numbers = (text) => new Float32Array(fromBase64(text).buffer);
 const picture = (pictures, k) => pictures.slice(k * PIXELS, (k + 1) * PIXELS);
 
-/** The largest difference of each thing compared, by its name; NaN where a number is none. */
+/** The largest difference of each thing compared, by its name; NaN where a number is none. `golden` is
+ * what golden.json has of the model with these weights. */
 export function differences(golden, weights) {
   const file = readSafetensors(weights);
   const network = new UNet(file);
@@ -23,7 +24,7 @@ export function differences(golden, weights) {
   compare("network, three pictures", network.forward(x_t, t, label), output);
   t.forEach((step, k) => {
     const one = network.forward(picture(x_t, k), [step], [label[k]]);
-    compare(`network, t = ${step}`, one, picture(output, k));
+    compare(`network, t = ${step}, label ${label[k]}`, one, picture(output, k));
   });
 
   const {guidance, steps, noise, paths, ...start} = golden.walks;
@@ -41,6 +42,7 @@ export function differences(golden, weights) {
   }
 
   const {inverse} = golden;
+  if (!inverse) return found;
   const untold = denoiserOf(network, file.config, file.config.network.num_classes, 0);
   let drawn = 0;
   const given = () => picture(numbers(inverse.noise), drawn++);
