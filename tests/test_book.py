@@ -287,6 +287,14 @@ def test_the_style_sheet_for_formulas_is_of_the_version_that_sets_them():
     assert kept == named
 
 
+def test_a_number_keeps_its_unit_on_its_line():
+    after = runpy.run_path(str(BOOK / "_ext" / "formulas.py"))["AFTER_NUMBER"]
+    for text in ("66 % of the digits", " % of the digits", "costs (4 points, marked by a person)"):
+        assert len(after.findall(text)) == 1
+    for text in ("of 66 digits", "x % y", "4 %d", "at 4 points"):
+        assert not after.search(text)
+
+
 # Like Node between bind and listen, only longer: the file is there, nobody answers yet.
 LATE_SERVER = """
 import socket, sys, time
@@ -296,14 +304,6 @@ time.sleep(0.5)
 server.listen()
 server.accept()[0].sendall(b"here")
 """
-
-
-def test_a_number_keeps_its_unit_on_its_line():
-    behind = runpy.run_path(str(BOOK / "_ext" / "formulas.py"))["BEHIND_A_NUMBER"]
-    for text in ("66 % of the digits", " % of the digits", "costs (4 points, marked by a person)"):
-        assert len(behind.findall(text)) == 1
-    for text in ("of 66 digits", "x % y", "4 %d", "at 4 points"):
-        assert not behind.search(text)
 
 
 def test_the_server_for_formulas_is_asked_until_it_listens(monkeypatch, tmp_path):
