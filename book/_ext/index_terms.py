@@ -125,6 +125,13 @@ SOUGHT = {
 }
 
 
+# Words that readers type, of which the index has a better one.
+UNLISTED = {
+    *("alpha_bar", "blurry", "cite", "DDIM derivation", "grade", "grain", "grainy", "gray", "grey"),
+    *("how many steps", "license", "x_t"),
+}
+
+
 def pattern(term: str) -> re.Pattern[str]:
     """The term as the text may print it: with other dashes and signs, a large first letter."""
     loose = re.escape(term).replace("\\-", "[-–\\s]").replace("'", "['’]").replace("\\ ", "\\s")
@@ -164,7 +171,19 @@ class IndexTerms(SphinxTransform):
             titles[title].insert(1, addnodes.index(entries=entries))
 
 
+def leave_out(_: Sphinx, page: str, __: str, context: dict[str, Any], ___: nodes.document) -> None:
+    """Take the words that are only for the search out of the printed index."""
+    if page == "genindex":
+        groups = [
+            (letter, [one for one in entries if one[0] not in UNLISTED])
+            for letter, entries in context["genindexentries"]
+        ]
+        context["genindexentries"] = [group for group in groups if group[1]]
+        context["genindexcounts"] = [len(entries) for _, entries in context["genindexentries"]]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_transform(IndexTerms)
+    app.connect("html-page-context", leave_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,7 @@
-"""A page between two chapters can go without a number: it says `unnumbered: true` above its title.
+"""A page before or between the chapters goes without numbers: it says `unnumbered: true` on top.
 
 Sphinx numbers all pages of a part or none, and would make such a page a section of the chapter
-before it, and its figures would count as that chapter's.
+before it. Its figures would count as that chapter's, or from 1 where there is none.
 """
 
 from typing import Any

@@ -159,10 +159,15 @@ def test_an_equation_of_an_appendix_has_its_letter(open_page):
     expect(named.first).to_have_text("(B.5)")
 
 
-def test_a_page_between_two_chapters_has_no_numbers(open_page):
-    page = open_page("overview.html", WIDE)
-    expect(page.locator("#fig-overview-map figcaption")).to_contain_text("What follows from what.")
-    expect(page.locator("main .caption-number, main .section-number")).to_have_count(0)
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [("intro", "Six digits that nobody"), ("overview", "What follows from what")],
+)
+def test_a_page_that_is_no_chapter_has_no_numbers(open_page, name, caption):
+    page = open_page(f"{name}.html", WIDE)
+    expect(page.locator("article figcaption").first).to_contain_text(caption)
+    numbers = page.locator("article").locator("figcaption .caption-number, .section-number")
+    expect(numbers).to_have_count(0)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if re.match(r"0[67]-", name)])

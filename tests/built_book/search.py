@@ -78,3 +78,5 @@ def test_the_index_leads_to_the_terms(open_page):
     for term, name in TERMS.items():
         link = page.locator("table.genindextable").get_by_role("link", name=term, exact=True)
         assert link.get_attribute("href").startswith(f"{name}.html#"), term
+    for word in ("grey", "license", "x_t"):  # which the search knows
+        expect(page.locator("table.genindextable").get_by_text(word, exact=True)).to_have_count(0)
