@@ -8,6 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BOOK = Path(os.environ.get("BOOK_HTML", HERE.parent.parent / "_build" / "html"))
+LIVE = BOOK / "_static" / "live"
 SMALL_PHONE, PHONE, TABLET, WIDE, HEIGHT = 320, 390, 820, 1440, 844
 SHEET = 680  # the width of A4 less the margins that print.css sets, in pixels
 MEGA = 1_000_000

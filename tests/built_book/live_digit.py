@@ -5,17 +5,17 @@ import re
 
 import pytest
 import torch
-from browsing import BOOK, CLOSE, HEARD, HEIGHT, MEGA, PHONE, WIDE, compressed, script
+from browsing import BOOK, CLOSE, HEARD, HEIGHT, LIVE, MEGA, PHONE, WIDE, compressed, script
 from conftest import RULES, WITHOUT_LOOKS, show
 from playwright.sync_api import expect
 
 from ddpm_tutorial import load_pretrained, sample_path
 
 ENGINE = BOOK.parent.parent / "book" / "_live" / "engine"
-LIVE = BOOK / "_static" / "live"
 PAGES = ["intro", "10-sampling", "11-fast-sampling", "14-guidance-and-learned-variance"]
-INVERSE, FEW = "17-inverse-problems", "18-few-steps"
-DONE = re.compile("nobody wrote|Six answers")
+DRAWING = [*((page, "digit") for page in PAGES), ("11-fast-sampling", "race")]
+DRAWING += [("17-inverse-problems", "complete"), ("18-few-steps", "student")]
+DONE = re.compile("nobody wrote|Six answers|grey levels")
 
 
 @pytest.fixture
@@ -228,10 +228,9 @@ def test_each_control_by_key_draws_what_it_says(visit, server, control, key, set
     expect(place.locator(".gallery li")).to_have_count(2)
 
 
-@pytest.mark.parametrize("name", [*PAGES, INVERSE, FEW])
-def test_a_view_that_has_drawn_breaks_no_rule(visit, server, name):
-    which = {INVERSE: "complete", FEW: "student"}.get(name, "digit")
-    view = visit(f"{server.address}{name}.html", name=which, reduced_motion="reduce")
+@pytest.mark.parametrize(("page", "name"), DRAWING)
+def test_a_view_that_has_drawn_breaks_no_rule(visit, server, page, name):
+    view = visit(f"{server.address}{page}.html", name=name, reduced_motion="reduce")
     view.play.click()
     expect(view.reading).to_have_text(DONE)
     assert view.reading.get_attribute("role") == "status"
@@ -265,46 +264,3 @@ def test_without_scripts_and_on_paper_the_still_figure_stands_alone(visit, brows
     view = visit(server.address + "intro.html")
     view.page.emulate_media(media="print")
     expect(view.place).to_be_hidden()
-
-
-def test_the_model_continues_what_a_pointer_draws(visit, server):
-    complete = visit(f"{server.address}{INVERSE}.html", name="complete")
-    page, canvas = complete.page, complete.place.locator(".pair > .picture canvas")
-    box = canvas.bounding_box()
-    mouse, pixel = page.mouse, box["width"] / 28
-    mouse.move(box["x"] + 10 * pixel, box["y"] + 4 * pixel)
-    mouse.down()
-    mouse.move(box["x"] + 14 * pixel, box["y"] + 20 * pixel, steps=5)
-    assert page.evaluate("told") == []  # not before the pen is lifted
-    mouse.up()
-    expect(complete.reading).to_have_text(DONE, timeout=90_000)
-    expect(complete.place.get_by_label("your own", exact=True)).to_be_checked()
-    known = torch.tensor(page.evaluate("[...told[0].known]")).view(28, 28)
-    assert float(known[:14].max()) == 1
-    assert (known[:14] == 1).any(1).sum() > 8  # a stroke, and not a dot
-    assert known[14:].isnan().all()
-    ends = page.evaluate("heard.filter(({t}) => t === 0).map(({x_t}) => [...x_t])")
-    answers = torch.tensor(ends).view(6, 28, 28)
-    assert (answers[:, :14] - known[:14]).abs().max() < 1e-6
-    lower = answers[:, 14:].flatten(1)
-    assert torch.cdist(lower, lower).fill_diagonal_(9).min() > 1
-    assert lower.max(1).values.min() > 0  # in each of them the stroke goes on
-
-
-def test_a_part_is_chosen_and_completed_by_key(visit, server):
-    complete = visit(f"{server.address}{INVERSE}.html", name="complete")
-    page, place = complete.page, complete.place
-    place.get_by_label("arc", exact=True).press("ArrowRight")
-    expect(place.get_by_label("bar", exact=True)).to_be_checked()
-    assert page.evaluate("told") == []
-    complete.play.press("Enter")
-    page.wait_for_function("told.length === 2")
-    place.get_by_label("once", exact=True).press("ArrowRight")
-    page.wait_for_function("told.at(-1).times === 5 && told.at(-1).steps === 20")
-    expect(complete.play).to_have_text("Pause")
-    place.get_by_label("angle", exact=True).press("ArrowRight")
-    expect(complete.reading).to_contain_text("Draw something")
-    expect(complete.play).to_have_text("Play")
-    place.get_by_role("button", name="Start again").press("Enter")
-    expect(place.get_by_label("arc", exact=True)).to_be_checked()
-    assert page.evaluate("new Set(told.map(({seed}) => seed)).size") > 1

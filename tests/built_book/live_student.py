@@ -4,12 +4,11 @@ import re
 
 import pytest
 import torch
-from browsing import BOOK, CLOSE, MEGA, PHONE, compressed
+from browsing import BOOK, CLOSE, LIVE, MEGA, PHONE, compressed
 from playwright.sync_api import expect
 
 from ddpm_tutorial import load_pretrained, sample
 
-LIVE = BOOK / "_static" / "live"
 PAGE = "18-few-steps.html"
 DONE = re.compile("nobody wrote")
 BESIDE = {1: "little more than the mean", 20: "looked 20 times"}

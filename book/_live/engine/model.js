@@ -2,26 +2,25 @@
 import source from "worker:./worker.js";
 
 const {src} = document.currentScript; // of the view
-const models = {};
+// The scripts of two views do not know of each other.
+const models = (window.liveModels ??= {});
 
 /** The model of that name; all views of a page share it. */
 export function model(name) {
   return (models[name] ??= new Model(name));
 }
 
-let digits = 0;
-
 class Model {
   constructor(name) {
     this.name = name;
-    this.asked = 0;
+    this.asked = this.digits = 0;
     this.waiting = new Map();
   }
 
   /** A digit with these settings, which see worker.js; each call of what comes back gives its next
    * step, {t, alpha_bar, x_t, x0_hat, milliseconds}. */
   begin(settings) {
-    const begin = `digit ${++digits}`;
+    const begin = `digit ${++this.digits}`;
     this.worker ??= this.load().catch((error) => {
       this.worker = undefined; // the next digit may try again
       throw error;

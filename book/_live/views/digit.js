@@ -2,7 +2,8 @@
 import {model} from "../engine/model.js";
 import {normal} from "../engine/noise.js";
 import {paint, PIXELS, picture} from "../shared/pictures.js";
-import {calm, player} from "../shared/player.js";
+import {calm} from "../shared/player.js";
+import {stepper} from "../shared/steps.js";
 import {box, choice, mount, num, slider, sym} from "../shared/view.js";
 
 const STEPS = [1, 2, 3, 5, 10, 20, 50, 100, 200];
@@ -28,16 +29,9 @@ mount("digit", {
   draw,
 });
 
-// What belongs to one digit. `path` holds its steps so far; it is seen `at` one of them, on its way to
-// `goal`, the last if there is none. While `at` is -1 there is noise, and nothing was guessed.
-function beginning() {
-  return {path: [], at: -1, goal: undefined, next: undefined, waiting: false, failed: ""};
-}
-
 function setup(stage, view) {
-  const {place} = view;
-  const made = {kept: [], used: false, ...beginning()};
-  const {button, run} = player(place, () => go(view));
+  const {place, values} = view;
+  const steps = stepper(view, {last: () => values.steps, begin: () => begin(view)});
   const x_t = picture();
   const x0_hat = picture(`${HAT}, the guess`);
   const pair = box("div", "pair", x_t.element, x0_hat.element);
@@ -45,76 +39,28 @@ function setup(stage, view) {
   const start = box("button", "start");
   start.type = "button";
   start.addEventListener("click", () => {
-    run(true);
-    button.focus(); // this one goes
+    steps.run(true);
+    steps.button.focus(); // this one goes
   });
   x0_hat.frame.append(start);
-
-  const say = (k) => `${k} of ${view.values.steps}`;
-  const scrub = slider({label: "Step", range: [0, 1, 1], start: 0, say})(0, () => {
-    made.goal = scrub.value();
-    made.at = Math.min(made.goal, made.path.length - 1);
-    run(made.at < made.goal); // on to a step that is still to come
-    view.redraw();
-  });
-  stage.append(place.querySelector(".choice"), pair, box("div", "transport", button, scrub.element));
+  stage.append(place.querySelector(".choice"), pair, steps.element);
 
   const gallery = box("ul", "gallery");
   gallery.setAttribute("aria-label", "Drawn before, the last one first");
   place.append(gallery);
   const reset = [...place.querySelectorAll(".buttons button")].at(-1);
   reset.addEventListener("click", () => {
-    forget(made);
-    Object.assign(made, {kept: [], used: false, asked: undefined});
+    steps.forget();
+    Object.assign(steps, {kept: [], used: false, asked: undefined});
     gallery.replaceChildren();
   });
-  return Object.assign(made, {x_t, x0_hat, start, scrub, gallery, run});
+  return Object.assign(steps, {kept: [], x_t, x0_hat, start, gallery});
 }
 
-function forget(made) {
-  made.run(false);
-  Object.assign(made, beginning());
-}
-
-// One frame: a step further, if it has come and the one before was seen long enough.
-function go(view) {
-  const {made, values} = view;
-  const last = values.steps;
-  made.used = true;
-  made.failed = "";
-  const now = performance.now();
-  if (made.at === (made.goal ?? last)) {
-    made.goal = last; // asked for more at its end, it goes on, or once again from the noise
-    if (made.at === last) Object.assign(made, {at: 0, shown: now});
-  }
-  const long = calm() ? 0 : Math.min(400, Math.max(20, 2000 / last));
-  if (made.at + 1 >= made.path.length) ask(view);
-  else if (!(now - made.shown < long)) {
-    made.at++;
-    made.shown = now;
-  }
-  view.redraw();
-  return made.at !== (made.goal ?? last);
-}
-
-// The next step from the model, unless it is on its way.
-async function ask({made, values, place, redraw}) {
-  if (made.waiting) return;
-  made.waiting = true;
+function begin({place, values}) {
   const {digit, guidance, sampler, steps, seed} = values;
   const settings = {label: Number(digit), guidance, sampler, steps, seed};
-  const next = (made.next ??= model(place.dataset.model ?? "mnist-labels").begin(settings));
-  try {
-    const step = await next();
-    if (next !== made.next) return; // another digit has begun
-    made.path.push(step);
-    made.waiting = false;
-  } catch (error) {
-    if (next !== made.next) return;
-    forget(made);
-    made.failed = error.message;
-    redraw();
-  }
+  return model(place.dataset.model ?? "mnist-labels").begin(settings);
 }
 
 function draw(values, view) {
@@ -122,17 +68,14 @@ function draw(values, view) {
   const asked = JSON.stringify(values);
   if (made.asked && made.asked !== asked) {
     const other = JSON.parse(made.asked).digit !== values.digit;
-    forget(made);
+    made.forget();
     made.run(made.used || other);
   }
   made.asked = asked;
-  made.scrub.element.querySelector("input").max = values.steps;
-  made.scrub.set(Math.max(0, made.at));
+  const here = made.look();
   made.start.hidden = made.at >= 0 || made.waiting;
   made.start.textContent = `Draw a ${values.digit}`;
-  const here = made.path[made.at];
-  const moves = here && made.at !== (made.goal ?? values.steps);
-  if (!(moves && calm())) show(values, made, here);
+  if (!(made.moves && calm())) show(values, made, here);
   if (made.failed) return `This browser cannot draw here: ${made.failed}.`;
   if (!here) return made.waiting ? "The model is coming …" : idle(values);
   if (here.t) return during(values, made, here);
