@@ -18,6 +18,8 @@ from ddpm_tutorial import (
     REVERSE_VARIANCES,
     SAMPLERS,
     SCHEDULES,
+    TutorialError,
+    needs_extra,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -241,6 +243,14 @@ def test_conda_and_pip_get_the_same_dependencies():
     conda.remove("--editable .")
     python = f"python{project['requires-python']}"
     assert conda == pip | {python, "pip", "pip:", "conda-forge"}
+
+
+def test_an_extra_that_is_missing_is_named_with_the_line_that_installs_it():
+    with (
+        pytest.raises(TutorialError, match=r"no_such_package is not .*install .*\.\[teaching\]"),
+        needs_extra("teaching"),
+    ):
+        importlib.import_module("no_such_package")
 
 
 def test_no_path_of_a_machine_is_committed():
