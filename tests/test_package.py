@@ -245,6 +245,11 @@ def test_conda_and_pip_get_the_same_dependencies():
     assert conda == pip | {python, "pip", "pip:", "conda-forge"}
 
 
+def test_the_citation_names_the_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {ddpm_tutorial.__version__}\n" in citation
+
+
 def test_an_extra_that_is_missing_is_named_with_the_line_that_installs_it():
     with (
         pytest.raises(TutorialError, match=r"no_such_package is not .*install .*\.\[teaching\]"),
