@@ -250,6 +250,14 @@ def test_the_citation_names_the_version():
     assert f"\nversion: {ddpm_tutorial.__version__}\n" in citation
 
 
+def test_what_lint_runs_is_what_is_run_before_a_commit():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    _, _, recipe = makefile.partition("\nlint:")
+    lint = re.findall(r"^\t\$\(BIN\)/(.*?)(?: \.)?$", recipe.partition("\n\n")[0], re.MULTILINE)
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"name: (.*)", hooks) == lint
+
+
 def test_an_extra_that_is_missing_is_named_with_the_line_that_installs_it():
     with (
         pytest.raises(TutorialError, match=r"no_such_package is not .*install .*\.\[teaching\]"),
