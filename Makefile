@@ -3,6 +3,8 @@
 	assignments demo lint bench bench-gpu clean
 
 PYTHON ?= python3
+TORCH ?= gpu
+CPU_INDEX := https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 READY := .venv/.installed
 NOTEBOOKS := $(wildcard book/*.ipynb)
@@ -17,11 +19,16 @@ experiments:  ## List the programs that measure the figures of the book, one for
 tools:  ## List the programs that make or check the rest.
 	@$(FIRST_LINES) tools/*.py
 
-# Installed anew whenever the dependencies change.
+# Installed anew whenever the dependencies change. With TORCH=cpu, PyTorch comes first, from its own
+# index, without the libraries for GPUs; what follows finds it there.
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than 3.11: run make PYTHON=python3.12, say" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "there is no $(PYTHON) here: name one that is, as in make book PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) tools/check_python.py $(TORCH)
 	$(PYTHON) -m venv .venv
+ifeq ($(TORCH),cpu)
+	$(BIN)/python -m pip install --quiet --index-url $(CPU_INDEX) torch torchvision
+endif
 	$(BIN)/python -m pip install --quiet --editable ".[book,dev,teaching]"
 	@touch $(READY)
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ddpm_tutorial import DDPMConfig, update_ema
+from ddpm_tutorial import DDPMConfig, needs_extra, update_ema
 
 BATCH, STEPS = 32, 50
 LEARNING_RATE, WARMUP, EMA_DECAY = 1e-3, 100, 0.999
@@ -47,7 +47,8 @@ class Diffusers(Peer):
     settings = "UNet2DModel (32, 64, 64), attention at the two lower levels; v, cosine"
 
     def __init__(self) -> None:
-        from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+        with needs_extra("bench"):
+            from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 
         self.network = UNet2DModel(
             sample_size=28,
@@ -85,7 +86,8 @@ class DenoisingDiffusionPytorch(Peer):
     settings = "Unet(dim=32, dim_mults=(1, 2, 4)); v, cosine"
 
     def __init__(self) -> None:
-        from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+        with needs_extra("bench"):
+            from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
         self.network = GaussianDiffusion(
             Unet(dim=32, dim_mults=(1, 2, 4), channels=1),
@@ -112,7 +114,8 @@ class Smalldiffusion(Peer):
     settings = "Scaled(PredV(Unet)) (ch=32, ch_mult=(1, 1, 2), attention at 14); v, log-linear"
 
     def __init__(self) -> None:
-        from smalldiffusion import PredV, Scaled, ScheduleLogLinear, Unet
+        with needs_extra("bench"):
+            from smalldiffusion import PredV, Scaled, ScheduleLogLinear, Unet
 
         class Network(Scaled(PredV(Unet))):  # type: ignore[misc]
             def predict_eps(self, *arguments: Any, **options: Any) -> Tensor:

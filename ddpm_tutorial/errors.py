@@ -1,7 +1,8 @@
 """Errors whose message alone tells a user what is wrong and what to do."""
 
 import operator
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import SupportsIndex, TypeVar
 
 from torch import Tensor
@@ -13,6 +14,7 @@ __all__ = [
     "check_seed",
     "check_whole",
     "choose",
+    "needs_extra",
 ]
 
 Thing = TypeVar("Thing")
@@ -69,3 +71,18 @@ def check_seed(seed: int) -> None:
     """Raise ValueError unless torch can start a generator from `seed`: an integer, 0..2^64 - 1."""
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed = {seed}: choose 0..2^64 - 1")
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Around imports of what an extra of the package brings: "book", "bench", "teaching", "dev".
+
+    Raises TutorialError, with the line that installs the extra, where one of them is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise TutorialError(
+            f"{error.name} is not installed, and this needs it. In the folder of the clone: "
+            f'python -m pip install --editable ".[{extra}]"'
+        ) from error

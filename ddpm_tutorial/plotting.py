@@ -8,22 +8,24 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 from torch import Tensor
 
 from ddpm_tutorial.io.data import to_bytes
 from ddpm_tutorial.io.files import write_atomically
 
+if TYPE_CHECKING:  # the command line saves pictures without matplotlib
+    from matplotlib.axes import Axes
+
 BLUE = "#0072B2"  # Okabe and Ito's palette: told apart by colour-blind readers too
 ORANGE = "#D55E00"
-# For maps: the lower, the more of the ground shows through, so that the map suits a dark page too.
-SHADE = LinearSegmentedColormap.from_list("shade", ["#00000000", "#000000"])
+# The colours of a map, once `use_book_style` was called: the lower, the more of the ground shows
+# through, so that the map suits a dark page too.
+SHADE = "shade"
 Images = Tensor | np.ndarray
 
 
@@ -87,7 +89,7 @@ def step_slider(images: Tensor, captions: list[str], description: str) -> str:
     )
 
 
-def draw_digits(ax: Axes, images: Tensor, columns: int | None = None, title: str = "") -> None:
+def draw_digits(ax: "Axes", images: Tensor, columns: int | None = None, title: str = "") -> None:
     """Show `digit_sheet` in a matplotlib axes."""
     ax.imshow(digit_sheet(images, columns), cmap="gray", vmin=0, vmax=255)
     ax.set_title(title)
@@ -103,6 +105,8 @@ def picture_table(
     Returns the axes (rows, columns), one for each image, for what is to be drawn on top of it.
     Raises ValueError unless all rows are of one length, and there are as many heads, or none.
     """
+    from matplotlib import pyplot as plt
+
     lengths = {label: len(images) for label, images in rows.items()}
     counts = {*lengths.values()} | ({len(heads)} if heads else set())
     if len(counts) != 1 or counts == {0}:
@@ -120,7 +124,7 @@ def picture_table(
     return axes
 
 
-def draw_loss(ax: Axes, losses: list[float], window: int = 50) -> None:
+def draw_loss(ax: "Axes", losses: list[float], window: int = 50) -> None:
     """Plot the loss of each step and its running mean over `window` steps."""
     steps = torch.arange(1, len(losses) + 1)
     ax.plot(steps, losses, color=BLUE, alpha=0.35, linewidth=1, label="one batch")
@@ -138,6 +142,12 @@ def use_book_style() -> None:
 
     In a notebook, figures become vectors (SVG), the same bytes for the same figure.
     """
+    import matplotlib
+    from matplotlib import pyplot as plt
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shade = LinearSegmentedColormap.from_list(SHADE, ["#00000000", "#000000"])
+    matplotlib.colormaps.register(shade, force=True)  # this may be called twice
     colours = [BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
     plt.rcParams.update(
         {

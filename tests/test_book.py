@@ -231,7 +231,8 @@ def test_a_numbered_equation_links_to_its_check_and_no_other_does():
 
 
 @pytest.fixture
-def colab():
+def colab(monkeypatch):
+    monkeypatch.syspath_prepend(BOOK / "_ext")
     spec = importlib.util.spec_from_file_location("colab", BOOK / "_ext" / "colab.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

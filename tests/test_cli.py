@@ -30,6 +30,7 @@ from PIL import Image
 import ddpm_tutorial
 from ddpm_tutorial import (
     TutorialError,
+    __main__,
     cli,
     load_bundled,
     load_checkpoint,
@@ -792,10 +793,26 @@ def test_a_learning_rate_far_too_high_is_named(tmp_path, capsys):
     assert "Lower the learning rate" in message
 
 
-def test_the_command_line_says_its_version(capsys, monkeypatch):
+def test_the_command_line_says_its_version_and_its_commands(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["ddpm-tutorial", "--version"])
-    cli.main()
+    with pytest.raises(SystemExit, match="0"):
+        __main__.main()
     assert capsys.readouterr().out.strip() == f"ddpm-tutorial {ddpm_tutorial.__version__}"
+    monkeypatch.setattr(sys, "argv", ["ddpm-tutorial", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        __main__.main()
+    text = " ".join(capsys.readouterr().out.split())
+    for command in (cli.Train, cli.Sample, cli.Evaluate):
+        first_line = command.__doc__.partition("\n")[0]
+        assert f"{command.__name__.lower()} {first_line}" in text
+
+
+def test_what_is_no_command_is_refused_with_the_commands_there_are(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ddpm-tutorial", "draw"])
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main()
+    error = capsys.readouterr().err
+    assert all(word in error for word in ("draw", "train", "sample", "evaluate"))
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])

@@ -18,6 +18,8 @@ from ddpm_tutorial import (
     REVERSE_VARIANCES,
     SAMPLERS,
     SCHEDULES,
+    TutorialError,
+    needs_extra,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -91,7 +93,7 @@ def test_every_module_has_its_place():
         for path in PACKAGE.rglob("*.py")
     }
     found = {name.removesuffix(".__init__") for name in found}
-    assert found == {*ORDER, *FLOORS, "__init__", "__main__"}
+    assert found == {*ORDER, *FLOORS, "names", "__init__", "__main__"}
 
 
 @pytest.mark.parametrize("name", ORDER)
@@ -192,11 +194,38 @@ def test_nothing_branches_on_a_word_or_on_the_kind_of_a_model(name):
             assert not asked & kinds, f"{name}, line {node.lineno}"
 
 
-def test_importing_the_package_imports_nothing_that_few_of_its_users_need():
-    rare = ("matplotlib", "torch._dynamo", "torchmetrics", "torchvision", "tyro")
-    code = f"import sys, ddpm_tutorial; print([name for name in {rare} if name in sys.modules])"
+def loaded_by(code):
+    """The modules that a new Python has loaded after `code`."""
+    code = f"import sys\n{code}\nprint('loaded:', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return set(done.stdout.rpartition("loaded: ")[2].split())
+
+
+def test_what_takes_long_to_import_is_imported_where_it_is_used():
+    rare = {"accelerate", "matplotlib", "torch._dynamo", "torchmetrics", "torchvision", "tyro"}
+    loaded = loaded_by("from ddpm_tutorial import plotting, sample, train")
+    assert not loaded & rare
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_do_not_wait_for_torch(word):
+    loaded = loaded_by(f"""
+from ddpm_tutorial.__main__ import main
+sys.argv[1:] = ["{word}"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code""")
+    assert not loaded & {"torch", "numpy", "tyro", "ddpm_tutorial.names"}
+
+
+def test_names_that_come_late_look_as_if_they_had_always_been_there():
+    assert {"sample", "UNet", "TutorialError"} <= {*dir(ddpm_tutorial)} & {*ddpm_tutorial.__all__}
+    with pytest.raises(AttributeError, match="no attribute 'smaple'"):
+        _ = ddpm_tutorial.smaple
+    everything = {}
+    exec("from ddpm_tutorial import *", everything)
+    assert everything["sample"] is ddpm_tutorial.sample
 
 
 def test_type_checkers_of_users_see_the_types():
@@ -214,6 +243,27 @@ def test_conda_and_pip_get_the_same_dependencies():
     conda.remove("--editable .")
     python = f"python{project['requires-python']}"
     assert conda == pip | {python, "pip", "pip:", "conda-forge"}
+
+
+def test_the_citation_names_the_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {ddpm_tutorial.__version__}\n" in citation
+
+
+def test_what_lint_runs_is_what_is_run_before_a_commit():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    _, _, recipe = makefile.partition("\nlint:")
+    lint = re.findall(r"^\t\$\(BIN\)/(.*?)(?: \.)?$", recipe.partition("\n\n")[0], re.MULTILINE)
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"name: (.*)", hooks) == lint
+
+
+def test_an_extra_that_is_missing_is_named_with_the_line_that_installs_it():
+    with (
+        pytest.raises(TutorialError, match=r"no_such_package is not .*install .*\.\[teaching\]"),
+        needs_extra("teaching"),
+    ):
+        importlib.import_module("no_such_package")
 
 
 def test_no_path_of_a_machine_is_committed():

@@ -14,16 +14,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
-from nbformat import NotebookNode
-from nbgrader.apps import NbGraderAPI
-from nbgrader.coursedir import CourseDirectory
-from traitlets.config import Config
+from ddpm_tutorial.errors import needs_extra
 
 COURSE = Path(__file__).parents[1] / "book/assignments"
 sys.path.insert(0, str(COURSE))
 
-from grading.feedback import HIDDEN  # noqa: E402
+with needs_extra("teaching"):
+    import nbformat
+    from grading.feedback import HIDDEN
+    from nbformat import NotebookNode
+    from nbgrader.apps import NbGraderAPI
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
 
 MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urldefrag, urljoin
 
-import yaml
-from playwright.sync_api import Browser, Error, sync_playwright
-from pypdf import PdfReader, PdfWriter
-from pypdf.generic import Destination, Fit
+from ddpm_tutorial import __version__, needs_extra
 
-from ddpm_tutorial import __version__
+with needs_extra("book"):
+    import yaml
+with needs_extra("dev"):
+    from playwright.sync_api import Browser, Error, sync_playwright
+    from pypdf import PdfReader, PdfWriter
+    from pypdf.generic import Destination, Fit
 
 HERE = Path(__file__)
 ROOT = HERE.parent.parent

@@ -1,43 +1,19 @@
 """Links to Colab, for a book that is built from a clone of a public GitHub repository.
 
-The address is that of the clone's origin, so that a course's own copy of the book leads to the
-course's own notebooks. Elsewhere the links lead to Colab's front page, where one can upload a file.
+`repository` finds the address. Elsewhere the links lead to Colab's front page, where one can upload
+a file.
 """
 
-import re
-import subprocess
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from repository import BRANCH, github, origin
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxRole
 
 COLAB = "https://colab.research.google.com"
-BRANCH = "main"
 BOOK = "book"
-
-
-@cache
-def origin() -> str:
-    """Where this clone came from, as git says it; empty without git or an origin."""
-    command = ["git", "-C", str(Path(__file__).parent), "remote", "get-url", "origin"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        return ""
-
-
-def github(remote: str) -> str:
-    """The address of a GitHub repository for a browser, without names or keys of who cloned it.
-
-    Empty for anything else.
-    """
-    pattern = r"(?:(?:https|ssh)://)?(?:[^@/]+@)?github\.com[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
-    found = re.fullmatch(pattern, remote)
-    return f"https://github.com/{found[1]}/{found[2]}" if found else ""
 
 
 def add_buttons(_: Sphinx, config: Config) -> None:

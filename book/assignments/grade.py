@@ -22,21 +22,24 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
-from grading.collect import NAME
-from grading.feedback import on_one_line
-from grading.intake import take_in
-from grading.rebuild import released
-from grading.sandbox import Sandbox
-from grading.tree import walls_for
-from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.apps import NbGraderAPI
-from nbgrader.coursedir import CourseDirectory
-from sqlalchemy.exc import SAWarning
 from tqdm import tqdm
-from traitlets.config import Config, PyFileConfigLoader
 
+from ddpm_tutorial.errors import needs_extra
 from ddpm_tutorial.machine import cores
+
+with needs_extra("teaching"):
+    import psutil
+    from grading.collect import NAME
+    from grading.feedback import on_one_line
+    from grading.intake import take_in
+    from grading.rebuild import released
+    from grading.sandbox import Sandbox
+    from grading.tree import walls_for
+    from nbgrader.api import Gradebook, MissingEntry
+    from nbgrader.apps import NbGraderAPI
+    from nbgrader.coursedir import CourseDirectory
+    from sqlalchemy.exc import SAWarning
+    from traitlets.config import Config, PyFileConfigLoader
 
 LONGEST = 900.0  # seconds for one submission, all in all
 MEMORY = 4 * 2**30  # that the grader itself may take for one submission

@@ -1,14 +1,14 @@
 """The device to compute on, and the other processes of a run, if `accelerate launch` started it."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import is_initialized
-from accelerate.utils import gather_object
 
 from ddpm_tutorial.errors import TutorialError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = [
     "any_process",
@@ -20,12 +20,16 @@ __all__ = [
 _Thing = TypeVar("_Thing")
 
 
-def make_accelerator() -> Accelerator:
+def make_accelerator() -> "Accelerator":
     """CUDA, then MPS, then CPU, with bfloat16 autocast where the hardware is fast at it.
 
     Started by `accelerate launch`, it joins the other processes. If the program already made an
     Accelerator, its precision holds: Accelerate knows one in a process.
     """
+    # Here, and not above: who only computes or looks at pictures need not wait for it.
+    from accelerate import Accelerator
+    from accelerate.state import is_initialized
+
     if is_initialized():
         return Accelerator()
     return Accelerator(mixed_precision="bf16" if has_fast_bfloat16() else "no")
@@ -52,6 +56,8 @@ def in_all_processes(
     TutorialError that says which process failed, or what each has found; the process that failed
     raises its own error.
     """
+    from accelerate.utils import gather_object
+
     try:
         result, failure = action(), None
         mine = (True, str(name_of(result)))
@@ -69,7 +75,7 @@ def in_all_processes(
     return result
 
 
-def any_process(accelerator: Accelerator, here: bool) -> bool:
+def any_process(accelerator: "Accelerator", here: bool) -> bool:
     """Whether `here` is true in any process of the run: all get the same answer, at once."""
     if accelerator.num_processes == 1:
         return here

@@ -4,10 +4,9 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast
 from torch import Tensor
 
 from ddpm_tutorial.algorithms.processes import make_accelerator
@@ -16,6 +15,9 @@ from ddpm_tutorial.errors import TutorialError, check_finite
 from ddpm_tutorial.mathematics.forward import standard_normal
 from ddpm_tutorial.models.ddpm import DDPM
 from ddpm_tutorial.models.network import check_labels
+
+if TYPE_CHECKING:  # at run time, who has an Accelerator has imported it
+    from accelerate import Accelerator
 
 __all__ = [
     "TrainingDiverged",
@@ -56,7 +58,7 @@ def train(
     config: TrainingConfig,
     *,
     labels: Tensor | None = None,
-    accelerator: Accelerator | None = None,
+    accelerator: "Accelerator | None" = None,
     resume: dict[str, Tensor] | None = None,
 ) -> Iterator[TrainingRecord]:
     """Train `model` in place on `data` (N, *shape) in [-1, 1], optionally with `labels`.
@@ -152,7 +154,7 @@ def gradient_step(
     optimizers: Sequence[torch.optim.Optimizer],
     share: float,
     config: TrainingConfig,
-    accelerator: Accelerator,
+    accelerator: "Accelerator",
 ) -> Tensor:
     """One optimiser step down the gradient of `loss`, clipped; returns its norm before clipping.
 
@@ -189,19 +191,21 @@ def _share_of_rate(config: TrainingConfig, step: int, progress: float) -> float:
     return warmup * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _progress(config: TrainingConfig, state: TrainingState, accelerator: Accelerator) -> float:
+def _progress(config: TrainingConfig, state: TrainingState, accelerator: "Accelerator") -> float:
     """How much of the run is done, 0..1; the same number in every process."""
     if config.steps is not None:
         return min(1.0, state.step / config.steps)
     assert config.minutes is not None
     seconds = state.seconds
     if accelerator.num_processes > 1:  # clocks differ, and one process must not stop alone
+        from accelerate.utils import broadcast
+
         seconds = float(broadcast(torch.tensor(seconds, device=accelerator.device)))
     return min(1.0, seconds / (60 * config.minutes))
 
 
 def _finite(
-    step: int, loss: Tensor, gradient_norm: Tensor, accelerator: Accelerator
+    step: int, loss: Tensor, gradient_norm: Tensor, accelerator: "Accelerator"
 ) -> tuple[float, float]:
     """Loss and gradient norm as numbers; the one place in a step that waits for the device."""
     values = float(accelerator.reduce(loss.detach(), "mean")), float(gradient_norm)

@@ -5,7 +5,6 @@ import os
 import sys
 import warnings
 from contextlib import redirect_stderr
-from importlib.metadata import version
 from typing import NoReturn
 
 import torch
@@ -19,10 +18,7 @@ from ddpm_tutorial.errors import TutorialError
 
 
 def main() -> None:
-    """Entry point. An error that has a remedy is shown as one message, with exit status 2."""
-    if sys.argv[1:] == ["--version"]:
-        print(f"ddpm-tutorial {version('ddpm-tutorial')}")
-        return
+    """Run the command. An error that has a remedy is shown as one message, with exit status 2."""
     for stream in (sys.stdout, sys.stderr):
         # A sign or a file's name that the screen cannot show must not end a run.
         if isinstance(stream, io.TextIOWrapper):

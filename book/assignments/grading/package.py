@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import ddpm_tutorial
+import ddpm_tutorial.names  # loads every module that a name may come from
 
 PACKAGE = Path(ddpm_tutorial.__file__).parent
 CLOSED = """

@@ -37,6 +37,7 @@ def raise_walls(settings: dict[str, Any]) -> list[str]:
         sys.path.insert(0, settings["package"])
         import_module("torch").set_num_threads(1)
         import_module("ddpm_tutorial")
+        import_module("matplotlib.pyplot")  # which `plotting` would load only when it draws
     walls.limit_resources(settings["memory"], settings["file_size"], settings["processes"])
     if on_linux:
         writable = [settings["folder"], "/dev/null"]
