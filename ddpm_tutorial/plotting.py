@@ -146,8 +146,9 @@ def use_book_style() -> None:
     from matplotlib import pyplot as plt
     from matplotlib.colors import LinearSegmentedColormap
 
-    shade = LinearSegmentedColormap.from_list(SHADE, ["#00000000", "#000000"])
-    matplotlib.colormaps.register(shade, force=True)  # this may be called twice
+    if SHADE not in matplotlib.colormaps:
+        shade = LinearSegmentedColormap.from_list(SHADE, ["#00000000", "#000000"])
+        matplotlib.colormaps.register(shade)
     colours = [BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
     plt.rcParams.update(
         {
