@@ -17,7 +17,7 @@ that the classifier reads as the digit that was asked for, `copies` that of samp
 training image than 99 % of the test images are.
 
 --runs trains and samples. What is done is kept under runs/few_steps, so that a second call goes on,
-and calls side by side share the work: two hours of one core, where a call without it takes
+and calls side by side share the work: three hours of one busy core, where a call without it takes
 no time. Both write book/results/few_steps.json and few_steps.png; the student of one step and the
 first seed is the one that ships, as `mnist-one-step`.
 """
