@@ -43,7 +43,7 @@ function draw({T, which, data}, view) {
     const here = gaps[LENGTHS.indexOf(T)], late = T > 100;
     if (name !== which) continue;
     if (here > LOW) chart.dot(T, here, colour, 6);
-    else chart.text(T, LOW, "no gap", colour, late ? "end" : "middle", 0, -8);
+    else chart.text(T, LOW, "no gap", "", late ? "end" : "middle", 0, -8);
   }
   const sum = denoising[which].reduce((all, one) => all + one, 0), gap = Math.max(0, ends.gap[which]);
   const size = gap >= 5e-4 ? num(gap, 4) : gap >= 5e-7 ? num(gap, 6) : 0;

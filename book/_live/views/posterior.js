@@ -40,8 +40,8 @@ function draw({x, t}, view) {
   });
   curve.level(EXAMPLE.means[0], "c1 thin");
   curve.level(EXAMPLE.means[1], "c0 thin");
-  curve.text(2.5, EXAMPLE.means[0], "left hump", "c1", "end", 0, 15);
-  curve.text(-2.5, EXAMPLE.means[1], "right hump", "c0", "start", 6, -6);
+  curve.text(2.5, EXAMPLE.means[0], "left hump", "", "end", 0, 15);
+  curve.text(-2.5, EXAMPLE.means[1], "right hump", "", "start", 6, -6);
   curve.line(STATES, STATES.map((v) => bestGuess(EXAMPLE, v, a)), "c2");
   curve.follow((v) => view.set("x", Math.max(-2.5, Math.min(2.5, v))));
   curve.handle(x, guess, "c2", (v) => view.set("x", Math.max(-2.5, Math.min(2.5, v))));
