@@ -31,6 +31,7 @@
     const {parentElement, textContent} = texts.currentNode;
     if (parentElement.closest("pre, code, script, template, .katex")) continue;
     torn.push(...(textContent.match(/(\d|^) ([±×] \d+|%)/g) ?? []));
+    if (parentElement.closest(".genindextable")) continue; // an entry begins a line of its own
     if (parentElement.matches("p:not(.admonition-title), strong, em")) {
       torn.push(...(textContent.match(/U-Net|DPM-Solver|[Mm]in-SNR|Wasserstein-2/g) ?? []));
     }
