@@ -137,6 +137,9 @@ def test_one_number_is_not_enough_for_a_guess():
     assert describe_difference(torch.tensor(4.0), two) is None  # twice, or the square, or 2 more
     assert describe_difference(torch.tensor(6.0), three) == "it is twice what is right"
     assert describe_difference(torch.tensor(17.3), three) is None
+    pair = torch.tensor([1.0, 3.0])
+    assert describe_difference(7.3 * pair, pair) is None  # a number of its own needs three
+    assert describe_difference(2 * pair, pair) == "it is twice what is right"
 
 
 @given(numbers(4))
