@@ -1,12 +1,22 @@
 .DEFAULT_GOAL := help
 .PHONY: help experiments tools book pdf live test test-coursework test-book notebooks equations \
-	assignments demo lint bench bench-gpu clean
+	assignments demo lint lock bench bench-gpu clean
 
 PYTHON ?= python3
 TORCH ?= gpu
+LOCK ?= constraints.txt
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 READY := .venv/.installed
+EXTRAS := book,dev,teaching
+UV := $(shell command -v uv)
+LOCKED := $(addprefix --constraint ,$(LOCK))
+ifdef UV
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python $(LOCKED) \
+	$(if $(filter cpu,$(TORCH)),--torch-backend cpu)
+else
+INSTALL := $(BIN)/python -m pip install --quiet $(LOCKED)
+endif
 NOTEBOOKS := $(wildcard book/*.ipynb)
 FIRST_LINES := awk 'FNR == 1 {gsub(/"""/, ""); printf "%-30s  %s\n", FILENAME, $$0}'
 
@@ -19,17 +29,23 @@ experiments:  ## List the programs that measure the figures of the book, one for
 tools:  ## List the programs that make or check the rest.
 	@$(FIRST_LINES) tools/*.py
 
-# Installed anew whenever the dependencies change. With TORCH=cpu, PyTorch comes first, from its own
-# index, without the libraries for GPUs; what follows finds it there.
-$(READY): pyproject.toml
+# Installed anew whenever the dependencies change: by uv where it is there, or else by pip. For pip,
+# with TORCH=cpu, PyTorch comes first, from its own index, without the libraries for GPUs; what
+# follows finds it there. With LOCK= (nothing), the newest versions are taken.
+$(READY): pyproject.toml $(LOCK)
+ifdef UV
+	@$(UV) run --quiet --no-project --python $(PYTHON) tools/check_python.py $(TORCH)
+	$(UV) venv --quiet --seed --allow-existing --python $(PYTHON) .venv
+else
 	@command -v $(PYTHON) >/dev/null || \
 		{ echo "there is no $(PYTHON) here: name one that is, as in make book PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) tools/check_python.py $(TORCH)
 	$(PYTHON) -m venv .venv
 ifeq ($(TORCH),cpu)
-	$(BIN)/python -m pip install --quiet --index-url $(CPU_INDEX) torch torchvision
+	$(INSTALL) --index-url $(CPU_INDEX) torch torchvision
 endif
-	$(BIN)/python -m pip install --quiet --editable ".[book,dev,teaching]"
+endif
+	$(INSTALL) --editable ".[$(EXTRAS)]"
 	@touch $(READY)
 
 # All of it: of pages that did not change, Sphinx would forget what the search knows of them.
@@ -81,8 +97,13 @@ lint: $(READY)  ## Check style and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## Measure this package beside its peers on this machine: an hour and a half.
-	$(BIN)/python -m pip install --quiet --editable ".[book,dev,teaching,bench]"
+lock:  ## Choose the newest version of every dependency for constraints.txt, with uv.
+	uv pip compile --quiet --universal --python-version 3.11 --prerelease disallow --upgrade \
+		--no-annotate --custom-compile-command "make lock" --extra book --extra dev \
+		--extra teaching --extra bench pyproject.toml --output-file constraints.txt
+
+bench: $(READY)  ## Measure this package beside its peers on this machine: an hour and three quarters.
+	$(INSTALL) --editable ".[$(EXTRAS),bench]"
 	$(BIN)/python benchmarks/run.py
 
 bench-gpu: $(READY)  ## Measure this package on a GPU: eight minutes.

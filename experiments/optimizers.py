@@ -12,8 +12,8 @@ Each model is measured from the same five starts x_T.
 
 --runs trains and measures in the precision of this machine, on one thread and on the GPU where
 there is one. What is done is kept under runs/optimizers, so that a second call goes on, and calls
-side by side share the work: a run takes ten minutes on one core that is fast at bfloat16, and half
-an hour on one that is not. --speed takes the time of a step, also on one thread, in the precision
+side by side share the work: a run takes eight minutes on one core that is fast at bfloat16, and
+half an hour on one that is not. --speed takes the time of a step, also on one thread, in the precision
 of this machine: the time that the process has the processor, the least of several rounds in turn.
 Both write book/results/optimizers.json from what there is.
 """
@@ -58,7 +58,7 @@ from ddpm_tutorial import (
 
 IMAGES = 48_000  # seen in training, in each case
 HELD_OUT = 10_000
-LOSS_IMAGES, SAMPLING_STEPS = 5_000, 25
+LOSS_IMAGES, SAMPLER, SAMPLING_STEPS = 5_000, "dpm++", 10
 ROUNDS, BATCHES = 4, (32, 64)
 
 
@@ -122,6 +122,7 @@ def main() -> None:
         "starts": len(STARTS),
         "samples": SAMPLES,
         "floor": floor_for(SAMPLES),
+        "sampler": SAMPLER,
         "sampling_steps": SAMPLING_STEPS,
         "held_out": HELD_OUT,
         "loss_images": LOSS_IMAGES,
@@ -175,7 +176,7 @@ def held_out_loss(model: DDPM, images: torch.Tensor) -> float:
 
 def fid(model: DDPM, start: int, classifier: Any, features: torch.Tensor) -> float:
     """The distance of samples from the held-out images; all models get the same starts."""
-    samples = draw(model, start, "ddim", SAMPLING_STEPS)
+    samples = draw(model, start, SAMPLER, SAMPLING_STEPS)
     return frechet_distance(read(classifier, samples)[0], features)
 
 
