@@ -13,9 +13,9 @@ Each model is measured from the same five starts x_T.
 --runs trains and measures in the precision of this machine, on one thread and on the GPU where
 there is one. What is done is kept under runs/optimizers, so that a second call goes on, and calls
 side by side share the work: a run takes eight minutes on one core that is fast at bfloat16, and
-half an hour on one that is not. --speed takes the time of a step, also on one thread, in the precision
-of this machine: the time that the process has the processor, the least of several rounds in turn.
-Both write book/results/optimizers.json from what there is.
+half an hour on one that is not. --speed takes the time of a step, also on one thread, in the
+precision of this machine: the time that the process has the processor, the least of several rounds
+in turn. Both write book/results/optimizers.json from what there is.
 """
 
 import argparse

@@ -46,9 +46,9 @@ def test_what_is_wrong_is_named_with_what_to_do(changes, said):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_a_python_that_does_not_exist_is_not_called_old(tmp_path):
-    for name in ("Makefile", "pyproject.toml"):
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
-    command = ["make", "book", "PYTHON=python4"]
+    command = ["make", "book", "PYTHON=python4", "UV="]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode
     assert "there is no python4 here" in done.stderr
