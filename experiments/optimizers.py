@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from _compare import draw, read
+from _compare import draw, paired_difference, read
 from _results import (
     SAMPLES,
     SEEDS,
@@ -100,6 +100,15 @@ PARTS = {
     for seed in SEEDS
     for name in names
 }
+# What is compared with what, seed by seed: the same seed gives the same initial weights, and where t
+# is drawn in the same way, the same images and noise.
+PAIRS = [
+    ("Muon", "AdamW"),
+    ("Muon, each t drawn alone", "AdamW, each t drawn alone"),
+    ("AdamW", "AdamW, each t drawn alone"),
+    ("Muon", "Muon, each t drawn alone"),
+    *((name, name.partition(",")[0]) for name in _NAMES[4:]),
+]
 
 
 def main() -> None:
@@ -127,7 +136,8 @@ def main() -> None:
         "held_out": HELD_OUT,
         "loss_images": LOSS_IMAGES,
         "precision_of_speed": precision,
-        "cases": collected(),
+        "cases": (cases := collected()),
+        "differences": differences(cases),
     }
     write_results("optimizers", figures, seed=SEEDS[0], started=started)
 
@@ -181,13 +191,13 @@ def fid(model: DDPM, start: int, classifier: Any, features: torch.Tensor) -> flo
 
 
 def collected() -> dict[str, Any]:
-    """For each case its settings, and mean and spread over its seeds; without what lacks."""
+    """For each case its settings, and mean and spread over its seeds, once it has all."""
     cases, found = {}, shared_work("optimizers", PARTS)
     for name, case in CASES.items():
         runs = [
             found[part]["figures"] for part in PARTS if PARTS[part][0] == name and part in found
         ]
-        if runs:
+        if len(runs) == len(SEEDS):
             cases[name] = {
                 "settings": asdict(case),
                 "runs": len(runs),
@@ -198,6 +208,21 @@ def collected() -> dict[str, Any]:
                 "fid_over_starts": statistics.mean(statistics.stdev(run["fid"]) for run in runs),
             }
     return cases
+
+
+def differences(cases: dict[str, Any]) -> dict[str, Any]:
+    """How much larger loss and FID of the first are, seed by seed, for the pairs that are there."""
+    return {
+        f"{first} - {second}": {
+            "runs": len(SEEDS),
+            **{
+                what: paired_difference(cases[first][what]["values"], cases[second][what]["values"])
+                for what in ("loss", "fid")
+            },
+        }
+        for first, second in PAIRS
+        if first in cases and second in cases
+    }
 
 
 def milliseconds(accelerator: Accelerator) -> dict[str, dict[str, float]]:
