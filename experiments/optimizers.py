@@ -100,8 +100,8 @@ PARTS = {
     for seed in SEEDS
     for name in names
 }
-# What is compared with what, seed by seed: the same seed gives the same initial weights, and where t
-# is drawn in the same way, the same images and noise.
+# What is compared with what, seed by seed: the same seed gives the same initial weights and, where
+# t is drawn in the same way, the same images and noise.
 PAIRS = [
     ("Muon", "AdamW"),
     ("Muon, each t drawn alone", "AdamW, each t drawn alone"),
