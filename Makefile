@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help experiments tools book pdf live test test-coursework test-book notebooks equations \
-	assignments demo lint lock bench bench-gpu clean
+	first-cells assignments demo lint lock bench bench-gpu clean
 
 PYTHON ?= python3
 TORCH ?= gpu
@@ -18,6 +18,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet $(LOCKED)
 endif
 NOTEBOOKS := $(wildcard book/*.ipynb)
+ALONE := _build/alone
 FIRST_LINES := awk 'FNR == 1 {gsub(/"""/, ""); printf "%-30s  %s\n", FILENAME, $$0}'
 
 help:  ## List what make can do.
@@ -60,18 +61,29 @@ live:  ## Build the live views of the book again, with Node and npm.
 	cd book/_live && npm ci --no-audit --no-fund && npm run build
 
 # The notebooks side by side, each on one thread: two at a time are done before one after the other.
+# Each is a copy in a folder of its own, with the package as pip installs it, and not with this clone.
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest --numprocesses auto
 	$(BIN)/python tools/perturb_equations.py
 	$(BIN)/python tools/grade_variants.py
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope \
-		--nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
+	rm -rf $(ALONE)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(ALONE)/installed .
+	for path in book/*.ipynb; do \
+		folder=$(ALONE)/$$(basename $$path .ipynb) && mkdir -p $$folder && cp $$path $$folder || exit 1; \
+	done
+	PYTHONPATH=$(CURDIR)/$(ALONE)/installed OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest --numprocesses auto --dist loadscope \
+		--nbval --nbval-sanitize-with tests/nbval.cfg $(ALONE)/*/*.ipynb
 
 test-coursework: $(READY)  ## Grade solution and untouched file of every assignment, as an instructor would.
 	$(BIN)/python -m pytest --numprocesses auto tests/coursework/whole_course.py
 
 test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
 	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,folds.py live.py live_complete.py live_digit.py live_race.py live_student.py navigation.py pages.py paper.py pdf.py search.py)
+
+first-cells: $(READY)  ## Write the first cell of each notebook, after the address in _config.yml.
+	$(BIN)/python tools/write_first_cells.py
+	$(BIN)/python tools/make_assignments.py
 
 assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
 	$(BIN)/python tools/make_assignments.py

@@ -11,9 +11,12 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+import yaml
 from docutils import nodes
 from docutils.utils import new_document
+from IPython.core.interactiveshell import InteractiveShell
 from sphinxcontrib import katex
+from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 BOOK, CHECKS = ROOT / "book", ROOT / "tests" / "equations"
@@ -135,7 +138,7 @@ def test_the_package_is_imported_from_its_root_and_its_faces(path):
     if path in ASSIGNMENTS:
         faces.add("ddpm_tutorial.coursework")
     for cell in code_cells(path):
-        for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", cell.source))):
+        for node in ast.walk(ast.parse(re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", cell.source))):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("ddpm_tutorial"):
                 assert node.module in faces
             if isinstance(node, ast.Import):
@@ -144,11 +147,73 @@ def test_the_package_is_imported_from_its_root_and_its_faces(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_are_short_and_leave_the_path_alone(path):
-    imports, *cells = code_cells(path)
+    install, imports, *cells = code_cells(path)
     assert "import" in imports.source
     for cell in cells:
         assert len(cell.source.splitlines()) <= 17
-    assert not any("sys.path" in cell.source for cell in [imports, *cells])
+    assert not any("sys.path" in cell.source for cell in [install, imports, *cells])
+
+
+FIRST = runpy.run_path(str(ROOT / "tools" / "write_first_cells.py"))
+ADDRESS = runpy.run_path(str(BOOK / "_ext" / "repository.py"))
+HEADER = BOOK / "assignments" / "header.ipynb"
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, HEADER], ids=lambda path: path.stem)
+def test_the_first_cell_installs_the_package_from_the_address_of_the_repository(path):
+    first = nbformat.read(path, as_version=4).cells[0]
+    written = FIRST["first_cell"](ADDRESS["setting"]())
+    kept = ("cell_type", "id", "metadata", "source", "outputs")
+    assert {k: first[k] for k in kept} == {k: written[k] for k in kept}, "run make first-cells"
+
+
+@pytest.mark.parametrize("address", ["", "https://github.com/owner/repo"])
+def test_the_first_cell_installs_where_the_package_is_missing_and_nowhere_else(
+    address, monkeypatch, capsys
+):
+    asked = []
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.register_magic_function(asked.append, magic_name="pip")
+    cell = FIRST["first_cell"](address)
+    assert shell.run_cell(cell.source).success
+    assert (asked, *capsys.readouterr()) == ([], "", "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert shell.run_cell(cell.source).success
+    assert asked == [f'install --quiet "ddpm-tutorial @ git+{address or "REPOSITORY"}"']
+    assert ("in the place of REPOSITORY" in cell.source) == (not address)
+
+
+def test_writing_the_first_cells_again_changes_nothing_and_numbers_what_was_run():
+    path = BOOK / "10-sampling.ipynb"
+    before = nbformat.read(path, as_version=4)
+    after = FIRST["with_first_cell"](before, FIRST["first_cell"](ADDRESS["setting"]()))
+    FIRST["number"](after)
+    assert after == before
+    later = FIRST["with_first_cell"](before, FIRST["first_cell"]("https://github.com/owner/repo"))
+    assert later.cells[1:] == before.cells[1:]
+    del later.cells[0]
+    FIRST["number"](later)
+    assert [c.execution_count for c in later.cells if c.cell_type == "code"][:3] == [1, None, 3]
+
+
+@pytest.mark.parametrize(
+    ("config", "address"),
+    [
+        ('title: x\nrepository:\n  url: ""\n', ""),
+        ("repository:\n  url:\n", ""),
+        (
+            "repository:\n  url: https://github.com/owner/repo  # ours\n",
+            "https://github.com/owner/repo",
+        ),
+        ("repository:\n  # ours\n  branch: main\n\n  url: 'https://a/b'\nhtml:\n", "https://a/b"),
+        ("repository:\n  branch: main\nother:\n  url: https://a/b\n", ""),
+        ("title: x\n", ""),
+    ],
+)
+def test_the_address_in_the_settings_is_found_without_a_library(config, address):
+    assert ADDRESS["setting"](config) == address
+    settings = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    assert ADDRESS["setting"]() == yaml.safe_load(settings)["repository"]["url"]
 
 
 def test_the_table_of_contents_names_every_notebook():
@@ -259,16 +324,26 @@ def test_the_address_for_colab_is_that_of_the_clone(colab, remote, address):
 def test_links_to_colab_lead_to_the_notebooks_of_the_clone(colab, monkeypatch):
     role = colab.ColabRole()
     role.text = "assignments/student/01-gaussians.ipynb"
-    monkeypatch.setattr(colab, "origin", lambda: "git@github.com:owner/repo.git")
+    monkeypatch.setattr(colab, "address", lambda: "git@github.com:owner/repo.git")
     ((link,), _) = role.run()
     path = link["refuri"].removeprefix(f"{colab.COLAB}/github/owner/repo/blob/{colab.BRANCH}/")
     assert (BOOK.parent / path).is_file()
     config = SimpleNamespace(html_theme_options={"launch_buttons": {"thebe": False}})
     colab.add_buttons(None, config)
-    assert config.html_theme_options["launch_buttons"]["colab_url"] == colab.COLAB
-    monkeypatch.setattr(colab, "origin", lambda: "/somewhere/else")
+    buttons = config.html_theme_options["launch_buttons"]
+    assert (buttons["colab_url"], buttons["binderhub_url"]) == (colab.COLAB, colab.BINDER)
+    monkeypatch.setattr(colab, "address", lambda: "/somewhere/else")
     ((link,), _) = role.run()
     assert link["refuri"] == colab.COLAB
+
+
+def test_the_address_in_the_settings_comes_before_that_of_the_clone(monkeypatch):
+    names = ADDRESS["address"].__globals__
+    monkeypatch.setitem(names, "origin", lambda: "https://github.com/fork/repo")
+    monkeypatch.setitem(names, "setting", str)
+    assert ADDRESS["address"]() == "https://github.com/fork/repo"
+    monkeypatch.setitem(names, "setting", lambda: "https://github.com/owner/repo")
+    assert ADDRESS["address"]() == "https://github.com/owner/repo"
 
 
 def markers_of_the_checks():

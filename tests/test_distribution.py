@@ -1,5 +1,6 @@
 """What pip installs: the wheel and the sdist hold all of the package and nothing else."""
 
+import os
 import re
 import runpy
 import subprocess
@@ -29,6 +30,10 @@ AROUND = {
     "tools/package_metadata.py",
 }
 
+# What the chapters read, beside the package in a clone and inside it in the wheel.
+READ = ("benchmarks/gpu.json", "benchmarks/mnist.json", "benchmarks/mnist-bound.json")
+READ += ("book/results", "book/texts")
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
@@ -40,32 +45,60 @@ def built(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def package():
-    """The files of the package that git knows; in a copy without git, those that are there."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "ddpm_tutorial"]
+def files_of(*places):
+    """The files there that git knows; in a copy without git, those that are there."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *places]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if not done.returncode:
         return {name for name in done.stdout.splitlines() if (ROOT / name).exists()}
-    files = (path for path in (ROOT / "ddpm_tutorial").rglob("*") if path.is_file())
-    return {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"}
+    paths = (path for place in places for path in [ROOT / place, *(ROOT / place).rglob("*")])
+    paths = (path for path in paths if path.is_file() and path.suffix != ".pyc")
+    return {str(path.relative_to(ROOT)) for path in paths}
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(built, package):
+@pytest.fixture(scope="module")
+def package():
+    return files_of("ddpm_tutorial")
+
+
+@pytest.fixture(scope="module")
+def read():
+    return files_of(*READ)
+
+
+def test_the_wheel_holds_the_package_what_chapters_read_and_nothing_else(built, package, read):
     with zipfile.ZipFile(built / f"{NAME}-py3-none-any.whl") as wheel:
         names = set(wheel.namelist())
         entry = wheel.read(f"{NAME}.dist-info/entry_points.txt").decode()
-    assert {name for name in names if f"{NAME}.dist-info/" not in name} == package
+    inside = {f"ddpm_tutorial/{name}" for name in read}
+    assert {name for name in names if f"{NAME}.dist-info/" not in name} == package | inside
     assets = {"ddpm_tutorial/assets/mnist_5k.npz", "ddpm_tutorial/assets/mnist.safetensors"}
     assert {"ddpm_tutorial/py.typed", *assets} <= names
     assert "ddpm-tutorial = ddpm_tutorial.__main__:main" in entry
     assert f"{NAME}.dist-info/licenses/LICENSE" in names
 
 
-def test_the_sdist_holds_what_the_wheel_is_made_of(built, package):
+def test_the_sdist_holds_what_the_wheel_is_made_of(built, package, read):
     with tarfile.open(built / f"{NAME}.tar.gz") as sdist:
         names = {name.removeprefix(f"{NAME}/") for name in sdist.getnames()}
-    assert names == package | AROUND
+    assert names == package | read | AROUND
+
+
+def test_an_installed_package_has_what_the_chapters_read(built, read, tmp_path):
+    """In a folder outside of any clone, with the package of the wheel."""
+    with zipfile.ZipFile(built / f"{NAME}-py3-none-any.whl") as wheel:
+        wheel.extractall(tmp_path / "installed")
+    folder = tmp_path / "notebook"
+    folder.mkdir()
+    names = [os.path.relpath(name, "book") for name in sorted(read)]
+    code = f"from ddpm_tutorial import book_file\nfor name in {names}:\n    print(book_file(name))"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    for name, path in zip(sorted(read), done.stdout.splitlines(), strict=True):
+        assert Path(path).is_relative_to(tmp_path / "installed" / "ddpm_tutorial")
+        assert Path(path).read_bytes() == (ROOT / name).read_bytes()
 
 
 def test_an_index_can_show_both(built):
@@ -87,7 +120,7 @@ def test_paths_of_the_readme_lead_to_files_and_become_addresses_on_an_index():
 
 def test_a_wheel_that_is_made_of_the_sdist_says_the_same(monkeypatch):
     shown = METADATA["of_clone"].__globals__
-    repository = {"github": lambda _: "https://github.com/o/r", "origin": str, "BRANCH": "main"}
+    repository = {"github": lambda _: "https://github.com/o/r", "address": str, "BRANCH": "main"}
     monkeypatch.setitem(shown, "runpy", SimpleNamespace(run_path=lambda _: repository))
     text, urls = METADATA["of_clone"]()
     assert urls["Issues"] == "https://github.com/o/r/issues"

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ddpm_tutorial import TutorialError, check_file, check_parent, write_atomically
+from ddpm_tutorial import TutorialError, book_file, check_file, check_parent, write_atomically
+from ddpm_tutorial.io import files
+
+NAMES = ["results/terms.json", "../benchmarks/mnist.json"]
 
 
 def test_writes_and_replaces(tmp_path):
@@ -148,3 +151,42 @@ def test_a_folder_or_a_file_in_the_way_is_named(tmp_path):
     for write in (check_file, check_parent, lambda path: write_atomically(path, b"")):
         with pytest.raises(TutorialError, match="file"):
             write(tmp_path / "file" / "below")
+
+
+def written(root, name, content):
+    """A file of a chapter, as it lies in a clone or in the package."""
+    path = root / "book" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """An installed package, and an empty folder that the notebook runs in."""
+    package, folder = tmp_path / "site-packages" / "ddpm_tutorial", tmp_path / "mine" / "book"
+    for path in (package / "book", folder):
+        path.mkdir(parents=True)
+    monkeypatch.setattr(files, "ASSETS", package / "assets")
+    monkeypatch.chdir(folder)
+    return package
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chapter_reads_the_clone_and_outside_of_one_what_ships(alone, tmp_path, name):
+    with pytest.raises(TutorialError, match=rf"{name} is neither .*: install it again"):
+        book_file(name)
+    written(alone, name, "shipped")
+    assert book_file(name).read_text() == "shipped"
+    mine = written(tmp_path / "mine", name, "somebody's own")  # a file of that name, and no clone
+    assert book_file(name).read_text() == "shipped"
+    (tmp_path / "mine" / "book" / "_toc.yml").touch()
+    assert book_file(name).samefile(mine)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_package_that_is_imported_from_a_clone_reads_the_clone(alone, name):
+    written(alone.parent, "_toc.yml", "")
+    there = written(alone.parent, name, "of the clone")
+    written(alone, name, "of an earlier install")
+    assert book_file(name).samefile(there)

@@ -4,8 +4,9 @@
 
 For each notebook under book/assignments/source/ this writes book/assignments/student/NAME.ipynb,
 which is what nbgrader hands out, and book/assignments/solutions/NAME.ipynb, with the answers and
-without the hidden tests. The autograder's version is nbgrader's own: the gradebook, which
-`nbgrader generate_assignment NAME` fills from the same notebook.
+without the hidden tests. Both begin with the cell of book/assignments/header.ipynb. The
+autograder's version is nbgrader's own: the gradebook, which `nbgrader generate_assignment NAME`
+fills from the same notebook.
 """
 
 import os
@@ -27,6 +28,7 @@ with needs_extra("teaching"):
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config import Config
 
+HEADER = COURSE / "header.ipynb"  # tools/write_first_cells.py writes it
 MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
@@ -42,6 +44,7 @@ def student_version(name: str) -> NotebookNode:
         config = Config()
         config.CourseDirectory.root = root
         config.CourseDirectory.course_id = "ddpm-tutorial"
+        config.IncludeHeaderFooter.header = str(HEADER)
         outcome = NbGraderAPI(CourseDirectory(config=config), config=config).generate_assignment(
             name, create=True
         )
@@ -57,6 +60,7 @@ def solution_version(name: str) -> NotebookNode:
         source = HIDDEN.sub("", cell.source)
         lines = [line for line in source.splitlines() if line.strip() not in MARKS]
         cell.source = "\n".join(lines)
+    notebook.cells[:0] = nbformat.read(HEADER, as_version=4).cells
     return notebook
 
 

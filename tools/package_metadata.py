@@ -2,8 +2,8 @@
 
 Hatchling calls this when it builds the wheel. The README is written for the repository, where its
 picture and its links are paths; here they become addresses, and the project's own are added. All
-start with the address of the clone's origin on GitHub; elsewhere, the README stays as it is. An
-sdist has its own file of what was found when it was built.
+start with the address that _config.yml has, else that of the clone's origin, on GitHub; elsewhere,
+the README stays as it is. An sdist has its own file of what was found when it was built.
 """
 
 import email
@@ -31,7 +31,7 @@ def with_addresses(text: str, address: str, branch: str) -> str:
 def of_clone() -> tuple[str, dict[str, str]]:
     """The README, and the addresses of the project, as an index is to show them."""
     repository = runpy.run_path(str(ROOT / "book" / "_ext" / "repository.py"))
-    address, branch = repository["github"](repository["origin"]()), repository["BRANCH"]
+    address, branch = repository["github"](repository["address"]()), repository["BRANCH"]
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     if not address:
         return text, {}

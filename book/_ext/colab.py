@@ -1,29 +1,34 @@
-"""Links to Colab, for a book that is built from a clone of a public GitHub repository.
+"""Links to Colab and Binder, for a book whose repository is a public one on GitHub.
 
-`repository` finds the address. Elsewhere the links lead to Colab's front page, where one can upload
-a file.
+`repository` finds the address. Elsewhere there are no buttons, and other links lead to Colab's
+front page, where one can upload a file.
 """
 
 from typing import Any
 
 from docutils import nodes
-from repository import BRANCH, github, origin
+from repository import BRANCH, address, github
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxRole
 
 COLAB = "https://colab.research.google.com"
+BINDER = "https://mybinder.org"
 BOOK = "book"
 
 
 def add_buttons(_: Sphinx, config: Config) -> None:
-    """Have the theme put a button on each notebook's page."""
-    if address := github(origin()):
+    """Have the theme put the buttons on each notebook's page."""
+    if home := github(address()):
         config.html_theme_options |= {
-            "repository_url": address,
+            "repository_url": home,
             "repository_branch": BRANCH,
             "path_to_docs": BOOK,
-            "launch_buttons": {"colab_url": COLAB},
+            "launch_buttons": {
+                "colab_url": COLAB,
+                "binderhub_url": BINDER,
+                "notebook_interface": "jupyterlab",
+            },
         }
 
 
@@ -32,9 +37,9 @@ class ColabRole(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Called by Sphinx."""
-        address = github(origin())
-        owner = address.removeprefix("https://github.com/")
-        url = f"{COLAB}/github/{owner}/blob/{BRANCH}/{BOOK}/{self.text}" if address else COLAB
+        home = github(address())
+        owner = home.removeprefix("https://github.com/")
+        url = f"{COLAB}/github/{owner}/blob/{BRANCH}/{BOOK}/{self.text}" if home else COLAB
         return [nodes.reference("", "Colab", refuri=url)], []
 
 
@@ -43,8 +48,8 @@ class RepositoryRole(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Called by Sphinx."""
-        if address := github(origin()):
-            return [nodes.reference("", self.text, refuri=address)], []
+        if home := github(address()):
+            return [nodes.reference("", self.text, refuri=home)], []
         return [nodes.Text(self.text)], []
 
 

@@ -13,11 +13,12 @@ TEST = "The test of this answer"
 
 
 def fold(app: Sphinx, page: str, source: list[str]) -> None:
-    """Fold the first cell of a chapter, and name what an assignment folds, before it is read."""
+    """Fold the first cell that a chapter shows, and name what an assignment folds."""
     if not app.env.doc2path(page).endswith(".ipynb"):
         return
     notebook = json.loads(source[0])
     cells = [cell["metadata"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    cells = [cell for cell in cells if "remove-cell" not in cell.get("tags", [])]
     if page.startswith("assignments/"):
         folded = [cell for cell in cells if "hide-input" in cell.get("tags", [])]
         name = TEST

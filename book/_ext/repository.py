@@ -1,7 +1,7 @@
-"""The address of the repository, from the one place that has it: the origin of this clone.
+"""The address of the repository, for what has to lead there or to install the package from there.
 
-So a course's own copy of the book leads to the course's own repository, and nothing has to be
-edited.
+_config.yml has it, in one place. Where that is empty, the pages of a clone of GitHub lead to where
+it came from.
 """
 
 import re
@@ -11,6 +11,23 @@ from pathlib import Path
 
 BRANCH = "main"
 ROOT = Path(__file__).parents[2]
+SETTING = re.compile(r"^repository:\n(?:(?:  .*|#.*|)\n)*?  url: *[\"']?([^\s\"'#]*)", re.MULTILINE)
+
+
+def setting(config: str | None = None) -> str:
+    """The address that _config.yml has, or this text of it; empty where it has none.
+
+    It is read without a library for YAML, which pip lacks when it builds the package.
+    """
+    if config is None:
+        config = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    found = SETTING.search(config)
+    return found[1] if found else ""
+
+
+def address() -> str:
+    """The setting, else the origin of this clone."""
+    return setting() or origin()
 
 
 @cache

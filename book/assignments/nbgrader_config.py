@@ -19,6 +19,8 @@ c.CourseDirectory.course_id = "ddpm-tutorial"
 c.CourseDirectory.root = str(HERE)
 # Several processes write to the gradebook: each waits for its turn.
 c.CourseDirectory.db_url = f"sqlite:///{HERE}/gradebook.db?timeout=120"
+# The first cell of what is handed out: it installs the package where that is missing.
+c.IncludeHeaderFooter.header = str(HERE / "header.ipynb")
 
 c.Autograde.sanitize_preprocessors = [
     Rebuild,

@@ -1,4 +1,4 @@
-"""Writing files so that a crash or a full disk leaves the old one whole."""
+"""What ships, and writing files so that a crash or a full disk leaves the old one whole."""
 
 import contextlib
 import errno
@@ -10,6 +10,7 @@ from ddpm_tutorial.errors import TutorialError
 
 __all__ = [
     "ASSETS",
+    "book_file",
     "check_file",
     "check_name",
     "check_parent",
@@ -18,6 +19,29 @@ __all__ = [
 ]
 
 ASSETS = Path(__file__).parent.parent / "assets"  # what ships with the package
+
+
+def book_file(name: str) -> Path:
+    """A file that the chapters read, such as "results/terms.json"; `name` is seen from book/.
+
+    It is taken from the clone in whose folder `book` the notebook runs, else from the clone that
+    this package is imported from, else it came with the package. So a chapter runs from a copy
+    alone, and where somebody measures anew, in a clone, the new figures are shown. Raises
+    TutorialError where the file is in none of these.
+    """
+    package = ASSETS.parent
+    roots = [root for root in (Path.cwd().parent, package.parent) if _is_clone(root)] + [package]
+    for root in roots:
+        if (path := root / "book" / name).is_file():
+            return path
+    raise TutorialError(
+        f"{name} is neither in a clone of the book nor in the ddpm_tutorial that is installed in "
+        f"{package}, which may be older than this notebook: install it again"
+    )
+
+
+def _is_clone(root: Path) -> bool:
+    return (root / "book" / "_toc.yml").is_file()
 
 
 def check_parent(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Answers in cells that an editor, or a hand, has split, copied, renamed, moved or changed."""
 
+import ast
 import copy
 import json
 import time
@@ -393,6 +394,23 @@ def test_no_answer_of_any_assignment_is_lost(name, lost):
         name: answers[name].strip() for name in code
     }
     assert [name for name in code if lost != "order" and f"`{name}`" not in str(found.notes)] == []
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (COURSE / "student").glob("*")))
+@pytest.mark.parametrize("handed_out", [True, False])
+@pytest.mark.parametrize("handed_in", [True, False])
+def test_the_cell_that_installs_the_package_may_be_there_or_not(name, handed_out, handed_in):
+    release = nbformat.read(COURSE / "student" / f"{name}.ipynb", as_version=4)
+    solution = read((COURSE / "solutions" / f"{name}.ipynb").read_bytes())
+    answers = find(solution, release).answers
+    assert all("%pip install" in whole.cells[0].source for whole in (release, solution))
+    del release.cells[: not handed_out], solution.cells[: not handed_in]
+    found = find(solution, release)
+    assert (found.answers, found.notes) == (answers, [])
+    # It runs before all that was handed out, in the student's process, and installs nothing there.
+    before = found.added.get(-1, [])
+    assert len(before) == handed_in
+    assert "pip" not in "".join(ast.unparse(ast.parse(each)) for each in before)
 
 
 @pytest.mark.parametrize("source", ["%a\n" * 20, "-" * 1500 + "1", "é = 1\n" * 500])
