@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help experiments tools book pdf live test test-coursework test-book notebooks equations \
+.PHONY: help experiments tools book pdf figures live test test-coursework test-book notebooks equations \
 	first-cells assignments demo lint lock bench bench-gpu clean
 
 PYTHON ?= python3
@@ -56,6 +56,9 @@ book: $(READY)  ## Build the book as HTML and print where it is.
 
 pdf: book  ## Print the whole book as one PDF, with Chromium or Chrome, and print where it is.
 	$(BIN)/python tools/make_pdf.py
+
+figures: $(READY)  ## Write every figure of the chapters as SVG and PDF, for slides.
+	$(BIN)/python tools/export_figures.py
 
 live:  ## Build the live views of the book again, with Node and npm.
 	cd book/_live && npm ci --no-audit --no-fund && npm run build

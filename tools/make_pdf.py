@@ -22,7 +22,7 @@ from ddpm_tutorial import __version__, needs_extra
 with needs_extra("book"):
     import yaml
 with needs_extra("dev"):
-    from playwright.sync_api import Browser, Error, sync_playwright
+    from playwright.sync_api import Browser, Error, Playwright, sync_playwright
     from pypdf import PdfReader, PdfWriter
     from pypdf.generic import Destination, Fit
 
@@ -170,6 +170,15 @@ def add_outline(pdf: Path, entries: list[Entry]) -> None:
     writer.write(pdf)
 
 
+def open_browser(playwright: Playwright) -> Browser:
+    """Chromium or Chrome: the one that CHROMIUM names, or the system's, or Playwright's."""
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    try:
+        return playwright.chromium.launch(executable_path=path)
+    except Error as error:
+        raise SystemExit(f"printing needs Chromium or Chrome. What went wrong: {error}") from error
+
+
 def make(browser: Browser, book: Parts, pdf: Path) -> None:
     """Print these parts, with cover, preface and index."""
     entries, html = join(book)
@@ -185,15 +194,8 @@ def main() -> None:
         raise SystemExit(f"there is no book in {BUILT}: run make book")
     pdf = ROOT / "_build" / "pdf" / "book.pdf"
     pdf.parent.mkdir(exist_ok=True)
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path)
-        except Error as error:
-            raise SystemExit(
-                f"printing needs Chromium or Chrome. What went wrong: {error}"
-            ) from error
-        make(browser, parts(), pdf)
+        make(open_browser(playwright), parts(), pdf)
     print(f"The book for paper: {pdf}")
 
 

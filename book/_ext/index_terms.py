@@ -152,7 +152,13 @@ SOUGHT = {
     },
     "assignments/INSTRUCTORS": {
         "From clone to graded class": ["grade", "grading", "nbgrader"],
-        "A course of two weeks": ["course plan", "syllabus"],
+        "A class from Canvas or Moodle": ["Canvas", "Moodle", "roster"],
+        "More time for single students": ["extension", "late days"],
+    },
+    "teaching": {
+        "Three plans": ["course plan", "syllabus"],
+        "Figures for slides": ["slides"],
+        "What students can do afterwards": ["learning goals"],
     },
     "notation": {"Symbols": ["alpha bar", "alpha_bar", "beta tilde", "notation", "symbol"]},
 }

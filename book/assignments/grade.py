@@ -1,10 +1,12 @@
 """Grade all submissions of an assignment, several at a time.
 
-    python grade.py ASSIGNMENT [--jobs N] [--student NAME ...] [--trust-students]
+    python grade.py ASSIGNMENT [--jobs N] [--new] [--student NAME ... | --regrades]
+        [--trust-students]
 
 Reads submitted/STUDENT/ASSIGNMENT/, writes checked/ (what of that is graded), autograded/ and the
-gradebook, and prints a line for each student. Whatever a submission does or is, the others are
-graded. Grading again is safe: what was marked by hand stays.
+gradebook, and prints a line for each student and what the class reached. Whatever a submission does
+or is, the others are graded. Grading again is safe: what was marked by hand stays. If grading was
+interrupted, --new goes on with it: it leaves out those whose grade rests on all that is there now.
 """
 
 import argparse
@@ -14,10 +16,12 @@ import logging
 import multiprocessing
 import re
 import resource
+import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,9 +35,13 @@ with needs_extra("teaching"):
     import psutil
     from grading.collect import NAME
     from grading.feedback import on_one_line
+    from grading.granted import Regrade, extensions, extra_time, regrades, remark, unknown
     from grading.intake import take_in
+    from grading.progress import done, is_done, state
     from grading.rebuild import released
     from grading.sandbox import Sandbox
+    from grading.summary import Mark, change, marks, summary
+    from grading.table import TableError
     from grading.tree import walls_for
     from nbgrader.api import Gradebook, MissingEntry
     from nbgrader.apps import NbGraderAPI
@@ -51,6 +59,23 @@ class Result(NamedTuple):
     student: str
     graded: bool
     note: str
+
+
+class Terms(NamedTuple):
+    """What holds for one student: more time, requests to be graded again, and the date of all.
+
+    `extra` is None if the course has no file of extensions: the gradebook's own then stay.
+    """
+
+    extra: timedelta | None
+    asked: list[Regrade]
+    due: datetime | None
+
+    def state(self, root: Path, assignment: str, student: str) -> str:
+        """What a grade rests on, as a fingerprint."""
+        asked = remark(self.asked)
+        place = root / "submitted" / student / assignment
+        return state(place, released(root, assignment), repr((self.extra, self.due)), asked)
 
 
 def course() -> Config:
@@ -73,33 +98,62 @@ def grade_one(assignment: str, student: str) -> Result:
     log = io.StringIO()
     try:
         place = Path(student, assignment)
-        note = take_in(
-            root / "submitted" / place, root / "checked" / place, released(root, assignment)
-        )
-        logger = logging.getLogger(f"{assignment}/{student}")
-        logger.addHandler(logging.StreamHandler(log))
-        logger.propagate = False
-        api = NbGraderAPI(directory, config=config, log=logger)
         with warnings.catch_warnings():  # nbgrader reads what it makes before it adds it: no harm
             about = r"Object of type <Submitted\w+> not in session"
             warnings.filterwarnings("ignore", about, SAWarning, r"nbgrader\.api")
+            terms = agreed(directory, assignment, student)
+            rests_on = terms.state(root, assignment, student)
+            folders = (root / "submitted" / place, root / "checked" / place)
+            note = take_in(*folders, released(root, assignment), remark(terms.asked))
+            logger = logging.getLogger(f"{assignment}/{student}")
+            logger.addHandler(logging.StreamHandler(log))
+            logger.propagate = False
+            api = NbGraderAPI(directory, config=config, log=logger)
             outcome = api.autograde(assignment, student, force=True, create=True)
     except Exception as error:
         return Result(student, False, f"{type(error).__name__}: {error}")
     if outcome["success"]:
+        done(root / "checked" / place, rests_on)
+        if terms.extra and terms.due:
+            until = f"extended to {terms.due + terms.extra:%Y-%m-%d %H:%M} UTC"
+            note = f"{until}. {note}" if note else until
         return Result(student, True, note)
     said = [line.strip() for line in f"{outcome['log']}\n{log.getvalue()}".splitlines()]
     errors = [line for line in said if re.match(r"[\w.]*(Error|Exception)\b", line)]
     return Result(student, False, (errors or said or ["it is not known why"])[-1])
 
 
-def grade_all(assignment: str, students: Sequence[str], jobs: int) -> Iterator[Result]:
+def agreed(directory: CourseDirectory, assignment: str, student: str) -> Terms:
+    """The terms of a student, with the extra time in the gradebook, from which it is counted."""
+    with Gradebook(directory.db_url, directory.course_id) as gradebook:
+        terms = terms_of(gradebook, Path(directory.root), assignment, [student])[student]
+        if terms.extra is not None:
+            extra = terms.extra if terms.due else None  # nbgrader cannot add it to no date
+            gradebook.update_or_create_student(student)
+            gradebook.update_or_create_submission(assignment, student, extension=extra)
+    return terms
+
+
+def grade_all(assignment: str, students: Sequence[str], jobs: int) -> Generator[Result, None, None]:
     """Grade each in a process of its own, so that what ends or stops one ends no other.
 
     Forked, so that nbgrader and torch are loaded once. The students' code runs in none of them.
     """
-    context = multiprocessing.get_context("fork")
     waiting, running = list(students), dict[Connection, tuple[str, Any, float]]()
+    try:
+        yield from _grade_all(assignment, waiting, running, jobs)
+    finally:  # also where it was interrupted
+        for _, process, _ in running.values():
+            _end(process)
+
+
+def _grade_all(
+    assignment: str,
+    waiting: list[str],
+    running: dict[Connection, tuple[str, Any, float]],
+    jobs: int,
+) -> Iterator[Result]:
+    context = multiprocessing.get_context("fork")
     while waiting or running:
         while waiting and len(running) < jobs:
             student = waiting.pop(0)
@@ -118,15 +172,23 @@ def grade_all(assignment: str, students: Sequence[str], jobs: int) -> Iterator[R
                 result = receiver.recv() if receiver in ready else None
             except EOFError:
                 result = None
-            if result is None and process.is_alive():
-                for child in [*psutil.Process(process.pid).children(recursive=True), process]:
-                    with contextlib.suppress(psutil.Error):
-                        child.kill()
+            if result is None:
+                _end(process)
             process.join()
             yield result or Result(student, False, "grading it took too much time or memory")
 
 
+def _end(process: Any) -> None:
+    """End a process of the pool, with all that it started."""
+    with contextlib.suppress(psutil.Error):
+        for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+
+
 def _report(sender: Connection, assignment: str, student: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which ends this
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(ValueError, OSError):  # an answer that takes all memory ends only this
         room = psutil.Process().memory_info().vms + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (room, resource.getrlimit(resource.RLIMIT_AS)[1]))
@@ -149,12 +211,72 @@ def points(gradebook: Gradebook, assignment: str, student: str) -> str:
     return f"{submission.score:g} of {submission.max_score:g}{late}{by_hand}"
 
 
-def due(gradebook: Gradebook, assignment: str) -> str:
-    """The due date as the gradebook has it: nbgrader reads a zone that it does not know as UTC."""
+def due(gradebook: Gradebook, assignment: str) -> datetime | None:
+    """The due date in UTC as the gradebook has it: it may read a zone that it does not know so."""
     with contextlib.suppress(MissingEntry):
-        if date := gradebook.find_assignment(assignment).duedate:
-            return f"due {date:%Y-%m-%d %H:%M} UTC, as nbgrader understood it"
-    return "no due date"
+        date: datetime | None = gradebook.find_assignment(assignment).duedate
+        return date
+    return None
+
+
+def terms_of(
+    gradebook: Gradebook, root: Path, assignment: str, students: Sequence[str]
+) -> dict[str, Terms]:
+    """What holds for each of these students. Raises TableError."""
+    date, granted, parts = due(gradebook, assignment), extensions(root), list[str]()
+    with contextlib.suppress(MissingEntry):
+        notebooks = gradebook.find_assignment(assignment).notebooks
+        parts = [cell.name for notebook in notebooks for cell in notebook.grade_cells]
+    asked = regrades(root, assignment, parts)
+    return {
+        student: Terms(
+            None if granted is None else extra_time(granted, student, assignment, date),
+            [one for one in asked if one.student == student],
+            date,
+        )
+        for student in students
+    }
+
+
+def chosen(
+    arguments: argparse.Namespace, root: Path, there: Sequence[str], terms: Mapping[str, Terms]
+) -> list[str]:
+    """The students to be graded now, of those who submitted something."""
+    students = list(arguments.student or there)
+    if arguments.regrades:
+        students = [student for student in there if terms[student].asked]
+        if not students:
+            raise SystemExit(f"regrades.csv has nobody who submitted {arguments.assignment}")
+    if arguments.new:
+        graded = [
+            student
+            for student in students
+            if is_done(
+                root / "checked" / student / arguments.assignment,
+                terms[student].state(root, arguments.assignment, student),
+            )
+        ]
+        print(f"{len(graded)} of {len(students)} are graded on what is there now: left out")
+        students = [student for student in students if student not in graded]
+    return students
+
+
+def say(
+    gradebook: Gradebook, assignment: str, results: Sequence[Result], before: Mapping[str, Mark]
+) -> None:
+    """Print a line for each result, what changed, and what the class reached."""
+    date = due(gradebook, assignment)
+    when = f"due {date:%Y-%m-%d %H:%M} UTC, as nbgrader understood it" if date else "no due date"
+    print(f"{assignment}: {when}")
+    after, changed = marks(gradebook, assignment), list[str]()
+    for result in results:
+        student, note = result.student, result.note
+        what = points(gradebook, assignment, student) if result.graded else "NOT GRADED"
+        if student in after and (moved := change(before.get(student), after[student])):
+            changed.append(student)
+            note = f"{moved}. {note}" if note else moved
+        print(f"{one_line(student):20} {what:30} {one_line(note)}".rstrip())
+    print(summary(assignment, after, changed))
 
 
 def main() -> None:
@@ -162,7 +284,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("assignment")
     parser.add_argument("--jobs", type=int, default=cores())
-    parser.add_argument("--student", nargs="+", help="these students only")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--student", nargs="+", help="these students only")
+    which.add_argument("--regrades", action="store_true", help="those in regrades.csv only")
+    new = "not those graded already on what is there now: goes on after an interruption"
+    parser.add_argument("--new", action="store_true", help=new)
     trust = "run their code even where it cannot be contained"
     parser.add_argument("--trust-students", action="store_true", help=trust)
     arguments = parser.parse_args()
@@ -175,18 +301,34 @@ def main() -> None:
     if not released(root, assignment).exists():
         raise SystemExit(f"{assignment} is not released: nbgrader generate_assignment {assignment}")
     there = sorted(path.parent.name for path in root.glob(f"submitted/*/{assignment}"))
-    students = arguments.student or there
-    if missing := set(students) - set(there):
+    if missing := set(arguments.student or ()) - set(there):
         raise SystemExit(f"nothing submitted for {assignment} by: {', '.join(sorted(missing))}")
+    with Gradebook(directory.db_url, directory.course_id) as gradebook:
+        try:
+            terms = terms_of(gradebook, root, assignment, there)
+        except TableError as error:
+            raise SystemExit(str(error)) from None
+        before = marks(gradebook, assignment)
+        known = {*there, *(student.id for student in gradebook.students)}
+    for stranger in unknown(root, assignment, known):
+        print(one_line(stranger))
+    students = chosen(arguments, root, there, terms)
     Sandbox.trusted = arguments.trust_students
     print(walls_for(Sandbox.trusted).summary())
-    apart = grade_all(assignment, students, arguments.jobs)
-    results = sorted(tqdm(apart, total=len(students), desc=assignment, disable=None))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    apart, results, whole = grade_all(assignment, students, arguments.jobs), list[Result](), True
+    try:
+        for result in tqdm(apart, total=len(students), desc=assignment, disable=None):
+            results.append(result)
+    except KeyboardInterrupt:
+        apart.close()
+        whole = False
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
-        print(f"{assignment}: {due(gradebook, assignment)}")
-        for result in results:
-            what = points(gradebook, assignment, result.student) if result.graded else "NOT GRADED"
-            print(f"{one_line(result.student):20} {what:30} {one_line(result.note)}")
+        say(gradebook, assignment, sorted(results), before)
+    if not whole:
+        again = " ".join(each for each in sys.argv[1:] if each != "--new")
+        left = len(students) - len(results)
+        raise SystemExit(f"INTERRUPTED, {left} left. To go on: python grade.py {again} --new")
     sys.exit(0 if all(result.graded for result in results) else 1)
 
 

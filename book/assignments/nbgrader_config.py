@@ -54,5 +54,9 @@ c.Collect.prefixes = [
     r"(?P<student>[^\W_].*?)_(?P<time>\d{4}-\d\d-\d\dT\d{4})_",
     r"(?P<student>[^\W_][^_]*)_",
 ]
+# Canvas and Moodle put no times, but numbers, which their tables have too. One of these lines in
+# the place of the patterns above takes what they download as it is:
+#   c.Collect.prefixes = [r".*?_(?:LATE_)?(?P<student>\d+)_\d+_"]  # Canvas: the table's ID
+#   c.Collect.prefixes = [r".*?_(?P<student>\d+)_assignsubmission_file_?"]  # Moodle: Participant
 c.Collect.time = "%Y-%m-%dT%H%M"  # as Python's strptime has it
 c.Collect.zone = "UTC"  # of the times in the names: "Europe/Berlin", say

@@ -111,7 +111,8 @@ def whose(upload: Upload, assignment: str, form: Form) -> Named:
     text = found.groupdict().get("time")
     if text is None:
         own, _, end = rest.rpartition(f"_{assignment}.")
-        if own and end in ("ipynb", "zip") and not re.match(A_DATE, own):
+        open_end = found.start("student") == 0  # else more than the student's name was recognised
+        if open_end and own and end in ("ipynb", "zip") and not re.match(A_DATE, own):
             raise OddError(f"is it of `{student}`, or of `{student}_{own}`? Rename it")
         return Named(student, None, rest, upload)
     try:

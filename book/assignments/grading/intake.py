@@ -30,15 +30,17 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CLEAR = 3  # that many functions and headings in common tell whose work it is
 
 
-def take_in(folder: Path, checked: Path, release: Path) -> str:
+def take_in(folder: Path, checked: Path, release: Path, remark: str = "") -> str:
     """Put a student's notebook and time of handing in into `checked`, under their right names.
 
-    Returns what was odd, for the instructor and the student; empty if nothing was. Where there is
-    no notebook that can be read, the version handed out takes its place.
+    Returns what was odd, for the instructor and the student, after a remark of the instructor's;
+    empty if nothing was. Where there is no notebook that can be read, the version handed out takes
+    its place.
     """
     shutil.rmtree(checked, ignore_errors=True)
     checked.mkdir(parents=True)
     notebook, notes = _notebook_in(folder, release)
+    notes = [remark, *notes] if remark else notes
     time = content(folder / TIME, 100)
     if time is not None:
         try:
