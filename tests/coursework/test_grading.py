@@ -140,6 +140,7 @@ CLOSED = {
     "03-forward": ["mathematics.schedule", "mathematics.forward", "models.ddpm"],
     "04-training": ["mathematics.forward", "models.unet", "models.ddpm", "algorithms.training"],
     "05-sampling": ["algorithms.sampling", "algorithms.elbo", "mathematics.exact"],
+    "06-network": ["models.layers", "models.unet", "models.transformer", "models.cost"],
 }
 
 
