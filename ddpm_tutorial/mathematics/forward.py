@@ -141,10 +141,11 @@ def posterior_kl(
     mean: Tensor,
     log_variance: Tensor,
 ) -> Tensor:
-    """KL(q(x_{t-1} | x_t, x_0) || N(mean, exp(log_variance))), in nats, summed, (B,); t in 2..T.
+    """KL(q(x_{t-1} | x_t, x_0) || p), in nats, summed, (B,), for t in 2..T.
 
-    Source: Ho et al. (2020), equation 5, L_{t-1}. At t = 1 the value means nothing (the posterior
-    is a point there, and the decoder takes over), but it is finite.
+    p is normal, with this mean and log-variance. At t = 1 the value means nothing (the posterior is
+    a point there, and the decoder takes over), but it is finite. Source: Ho et al. (2020),
+    equation 5, L_{t-1}.
     """
     posterior_mean, _ = q_posterior(schedule, x0, x_t, t)
     posterior_log_variance = log_posterior_variance(schedule, x_t, t)

@@ -46,7 +46,7 @@ def normal_entropy(log_variance: Tensor) -> Tensor:
 def kl_normal(
     mean_1: Tensor, log_variance_1: Tensor, mean_2: Tensor, log_variance_2: Tensor
 ) -> Tensor:
-    """KL(N(mean_1, exp(log_variance_1)) || N(mean_2, exp(log_variance_2))), in nats, elementwise.
+    """The divergence KL(N_1 || N_2) of two Gaussians, in nats, elementwise.
 
         1 / 2 (r - 1 - ln(r) + (mean_1 - mean_2)^2 / variance_2)
 
