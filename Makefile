@@ -82,7 +82,7 @@ test-coursework: $(READY)  ## Grade solution and untouched file of every assignm
 	$(BIN)/python -m pytest --numprocesses auto tests/coursework/whole_course.py
 
 test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
-	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,folds.py live.py live_complete.py live_digit.py live_race.py live_student.py navigation.py pages.py paper.py pdf.py search.py)
+	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,api.py folds.py live.py live_complete.py live_digit.py live_race.py live_student.py navigation.py pages.py paper.py pdf.py search.py)
 
 first-cells: $(READY)  ## Write the first cell of each notebook, after the address in _config.yml.
 	$(BIN)/python tools/write_first_cells.py

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-RTOL = 1e-4  # answers may have been computed in float32
-FEW = 3  # so many entries must agree on a number before it is reported
+RTOL = 1e-4  #: answers may have been computed in float32
+FEW = 3  #: so many entries must agree on a number before it is reported
 
+#: By what an answer may be too large or too small.
 FACTORS = {
     "twice what is right": 2.0,
     "half of what is right": 0.5,
@@ -25,6 +26,7 @@ FACTORS = {
     "2 pi times what is right": 2 * math.pi,
     "the root of 2 pi times what is right": math.sqrt(2 * math.pi),
 }
+#: What an answer may have too much or lack.
 SHIFTS = {
     "1": 1.0,
     "1/2": 0.5,
@@ -33,6 +35,7 @@ SHIFTS = {
     "ln(2 pi)": math.log(2 * math.pi),
     "ln(2 pi) / 2": math.log(2 * math.pi) / 2,
 }
+#: What an answer may be of the right one.
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "the square of what is right": torch.square,
     "the square root of what is right": torch.sqrt,

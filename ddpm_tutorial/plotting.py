@@ -21,12 +21,12 @@ from ddpm_tutorial.io.files import write_atomically
 if TYPE_CHECKING:  # the command line saves pictures without matplotlib
     from matplotlib.axes import Axes
 
-BLUE = "#0072B2"  # Okabe and Ito's palette: told apart by colour-blind readers too
-ORANGE = "#D55E00"
-# The colours of a map, once `use_book_style` was called: the lower, the more of the ground shows
-# through, so that the map suits a dark page too.
+BLUE = "#0072B2"  #: Okabe and Ito's palette: told apart by colour-blind readers too
+ORANGE = "#D55E00"  #: the second of them
+#: The colours of a map, once `use_book_style` was called: the lower, the more of the ground shows
+#: through, so that the map suits a dark page too.
 SHADE = "shade"
-Images = Tensor | np.ndarray
+Images = Tensor | np.ndarray  #: of a picture, one value for each pixel
 
 
 def digit_sheet(images: Tensor, columns: int | None = None, gap: int = 2) -> np.ndarray:

@@ -3,7 +3,8 @@
 Chromium prints twice: the first print tells on which sheet each heading stands, and the second has
 these numbers in its contents and its index. What moves becomes a row of pictures. What a page keeps
 folded because it is machinery is left out: the imports of a chapter, the tests of an assignment,
-the code of the checks. Solutions and long algebra are there, open.
+the code of the checks. Solutions and long algebra are there, open. The part "Reference" is not: it
+is made to be searched and to follow links in.
 """
 
 import logging
@@ -33,6 +34,7 @@ BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 TEXT_WIDTH = round((210 - 2 * 17) / 25.4 * 96)  # A4 less the margins, in pixels of a browser
 PREFACE, INDEX = "intro", "genindex"
+ON_SCREEN = "Reference"  # the part that is not printed
 Parts = list[tuple[str, list[str]]]  # of each part its caption and the names of its pages
 TEXT = re.compile(r'<article class="bd-article">(.*)</article>', re.DOTALL)
 TITLE = re.compile(r'<h([12])>(.*?)<a class="headerlink" href="#([^"]*)"', re.DOTALL)
@@ -52,7 +54,7 @@ class Entry(NamedTuple):
 
 
 def parts() -> Parts:
-    """The parts of the book in their order."""
+    """The printed parts of the book in their order."""
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
     return [
         (
@@ -64,6 +66,7 @@ def parts() -> Parts:
             ],
         )
         for part in toc["parts"]
+        if part["caption"] != ON_SCREEN
     ]
 
 

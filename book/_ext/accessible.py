@@ -28,6 +28,10 @@ MENDED = [
     (r'(<p class="admonition-title") id="[^"]*"', r"\1"),
     # A link begins with its words.
     (r"Solution to(<a [^>]*>) ", r"Solution to \1"),
+    # The arguments of a function, one on each line, are no list of definitions.
+    (r'<dl>\n<dd>(?=<em class="sig-param">)', '<span class="sig-line">'),
+    (r'</dd>\n<dd>(?=<em class="sig-param">)', '</span><span class="sig-line">'),
+    (r"(?<=</em>,)</dd>\n</dl>", "</span>"),
     # An algorithm has the number that the paper gives it, without brackets.
     (r'(?s)(<span class="caption-number">Algorithm )</span> \((.*?)\)(?=\s*</p>)', r"\1</span>\2"),
 ]

@@ -36,7 +36,7 @@ __all__ = [
     "three_term_elbo",
 ]
 
-RANGES_OF_T = 10  # into which the denoising terms are gathered
+RANGES_OF_T = 10  #: into so many ranges of t the denoising terms are gathered
 
 
 @dataclass(frozen=True)

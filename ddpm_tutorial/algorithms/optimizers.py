@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 _Parameters = list[torch.nn.Parameter]
-# The rate of Muon in a run whose learning rate, AdamW's, is 1.
+#: The rate of Muon in a run whose learning rate, AdamW's, is 1.
 MUON_RATE = 10.0
 
 # Five times s -> a s + b s^3 + c s^5 takes singular values from 0.002 to 1 to 0.68 to 1.21.
@@ -123,11 +123,12 @@ def muon(hidden: _Parameters, others: _Parameters, learning_rate: float) -> list
     return [*optimizers, Muon(hidden, MUON_RATE * learning_rate)] if hidden else optimizers
 
 
+#: The optimisers by their words: of hidden matrices, other parameters and the learning rate.
 OPTIMIZERS: dict[str, Callable[[_Parameters, _Parameters, float], list[Optimizer]]] = {
     "muon": muon,
     "adamw": adamw,
 }
-# What each keeps for a weight, of its shape.
+#: What each keeps for a weight, of its shape.
 MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {
     torch.optim.AdamW: ("exp_avg", "exp_avg_sq"),
     Muon: ("momentum",),

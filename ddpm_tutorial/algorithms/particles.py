@@ -38,7 +38,7 @@ class Particles(NamedTuple):
 
 
 def effective_sample_size(log_weights: Tensor) -> Tensor:
-    """1 / sum of the squared weights, (): n for n equal weights, 1 where one has it all.
+    """One over the sum of the squared weights, (): n for n equal ones, 1 where one has it all.
 
     Source: Kong et al. (1994).
     """

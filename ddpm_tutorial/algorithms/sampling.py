@@ -44,8 +44,8 @@ __all__ = [
     "walk",
 ]
 
-SamplePath = Iterator[tuple[int, Tensor, Tensor]]
-Pairs = Sequence[tuple[int, int]]
+SamplePath = Iterator[tuple[int, Tensor, Tensor]]  #: (t, x_t, x0_hat) of one step after another
+Pairs = Sequence[tuple[int, int]]  #: of steps, (t, s), as `timestep_pairs` gives them
 
 
 class Here(NamedTuple):
@@ -197,7 +197,7 @@ class Heun:
 
 
 _ALL = (Ancestral(), DDIM(), DPMSolver(), Heun())
-SAMPLERS: dict[str, Sampler] = {one.name: one for one in _ALL}
+SAMPLERS: dict[str, Sampler] = {one.name: one for one in _ALL}  #: by their words
 
 
 # no_grad as a decorator: `with no_grad()` around a yield would reach into the caller.

@@ -33,8 +33,11 @@ __all__ = [
 def score(model: HasDenoiser | Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
     """The gradient of ln q(x_t) with respect to x_t, per unit of x_t, shaped like x_t (B, ...).
 
-    It is what the guess of the noise says, -eps_hat / sqrt(1 - alpha_bar_t), for t int64 (B,) in
-    1..T, and exact where the guess is the best there is. The guess is never clipped. Raises
+    It is what the guess of the noise says, for t int64 (B,) in 1..T,
+
+        -eps_hat / sqrt(1 - alpha_bar_t)
+
+    and exact where the guess is the best there is. The guess is never clipped. Raises
     ValueError for t = 0, where there is no noise to guess; there an exact mixture has a score of
     its own. Source: Song et al. (2021, SDE), section 3.2; Vincent (2011).
     """
@@ -50,8 +53,11 @@ def score(model: HasDenoiser | Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
 
 
 def tweedie(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, score_at_x_t: Tensor) -> Tensor:
-    """E[x_0 | x_t] from the score at x_t, shaped like x_t (B, ...); t int64 (B,) in 0..T.
+    """The mean of x_0 given x_t, from the score at x_t, shaped like x_t (B, ...).
 
+        E(x_0 | x_t) = (x_t + (1 - alpha_bar_t) score) / sqrt(alpha_bar_t)
+
+    t is int64 (B,), in 0..T.
     Source: Robbins (1956), in the form of Efron (2011), equation 1.4.
     """
     signal, sigma = signal_and_sigma(schedule, t, x_t)
@@ -60,6 +66,8 @@ def tweedie(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, score_at_x_t: Tenso
 
 def langevin_step(x: Tensor, slope: Tensor, step: float | Tensor, z: Tensor) -> Tensor:
     """One step of Langevin dynamics from x, where `slope` is the gradient of the log-density.
+
+        x + step slope + sqrt(2 step) z
 
     `z` is standard normal, shaped like x; `step` > 0 has the unit of a variance. Source: Roberts
     and Tweedie (1996), section 1.4.1, with h = 2 step.

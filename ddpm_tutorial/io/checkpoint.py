@@ -31,8 +31,8 @@ __all__ = [
     "save_model",
 ]
 
-PRETRAINED = ("mnist", "mnist-bound", "mnist-labels")
-STUDENTS = ("mnist-one-step",)
+PRETRAINED = ("mnist", "mnist-bound", "mnist-labels")  #: names of the models that ship
+STUDENTS = ("mnist-one-step",)  #: names of the students that ship
 
 
 class Checkpoint(NamedTuple):

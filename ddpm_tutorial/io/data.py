@@ -45,11 +45,11 @@ __all__ = [
     "to_bytes",
 ]
 
-Split = Literal["train", "test"]
-Dataset = Literal["mnist", "fashion-mnist"]
-BUNDLED = ASSETS / "mnist_5k.npz"
-BUNDLED_TRAIN = 4_000
-DATA_VARIABLE = "DDPM_TUTORIAL_DATA"
+Split = Literal["train", "test"]  #: the two parts of a data set
+Dataset = Literal["mnist", "fashion-mnist"]  #: the words for the data sets
+BUNDLED = ASSETS / "mnist_5k.npz"  #: the digits that ship
+BUNDLED_TRAIN = 4_000  #: so many of them are for training, the rest for tests
+DATA_VARIABLE = "DDPM_TUTORIAL_DATA"  #: names the folder with the data
 
 
 class DataFile(NamedTuple):
@@ -87,11 +87,11 @@ _CLOTHES = (  # packed: torchvision knows the checksums of these files
     DataFile("t10k-images-idx3-ubyte.gz", 4_422_102, "bef4ecab320f06d8554ea6380940ec79", "MD5"),
     DataFile("t10k-labels-idx1-ubyte.gz", 5_148, "bb300cfdad3c16e7a12a480ee83cd310", "MD5"),
 )
+_FASHION: dict[Split, tuple[DataFile, DataFile]] = {"train": _CLOTHES[:2], "test": _CLOTHES[2:]}
+#: Where each data set comes from.
 SOURCES: dict[Dataset, DataSource] = {
     "mnist": DataSource("MNIST", "MNIST", {"train": _DIGITS[:2], "test": _DIGITS[2:]}),
-    "fashion-mnist": DataSource(
-        "Fashion-MNIST", "FashionMNIST", {"train": _CLOTHES[:2], "test": _CLOTHES[2:]}
-    ),
+    "fashion-mnist": DataSource("Fashion-MNIST", "FashionMNIST", _FASHION),
 }
 
 

@@ -18,7 +18,7 @@ __all__ = [
     "write_atomically",
 ]
 
-ASSETS = Path(__file__).parent.parent / "assets"  # what ships with the package
+ASSETS = Path(__file__).parent.parent / "assets"  #: what ships with the package
 
 
 def book_file(name: str) -> Path:

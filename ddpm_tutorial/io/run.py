@@ -23,7 +23,7 @@ __all__ = [
     "fingerprint",
 ]
 
-LOG_COLUMNS = "step,loss,gradient_norm,learning_rate,seconds"
+LOG_COLUMNS = "step,loss,gradient_norm,learning_rate,seconds"  #: the first line of the log
 
 
 class Run:

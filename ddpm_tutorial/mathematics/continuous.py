@@ -17,6 +17,8 @@ __all__ = [
 def reverse_drift(x: Tensor, slope: Tensor, beta: float | Tensor, eta: float = 1.0) -> Tensor:
     """How fast the mean of x moves as u falls, per unit of u, shaped like x (B, ...).
 
+        1 / 2 beta (x + (1 + eta^2) slope)
+
     `slope` is the score of q at x and u, `beta` > 0 the rate there. With fresh noise of variance
     eta^2 beta per unit of u beside it, every eta >= 0 has the marginals of the forward process:
     eta = 1 is the reverse process, eta = 0 the probability flow. Source: Anderson (1982); Song et

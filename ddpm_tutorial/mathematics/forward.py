@@ -55,6 +55,8 @@ class Prediction(NamedTuple):
 def q_marginal(schedule: NoiseSchedule, x0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of q(x_t | x_0): mean (B, ...), variance (B, 1, ...).
 
+        q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)
+
     Source: Ho et al. (2020), equation 4.
     """
     alpha_bar = schedule.alpha_bar_at(t)
@@ -63,6 +65,8 @@ def q_marginal(schedule: NoiseSchedule, x0: Tensor, t: Tensor) -> tuple[Tensor, 
 
 def q_sample(schedule: NoiseSchedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
     """x_t ~ q(x_t | x_0), from standard normal noise `eps` of the shape of x0. Returns (B, ...).
+
+        x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps
 
     Source: Ho et al. (2020), equation 4.
     """
@@ -87,8 +91,13 @@ def q_posterior(
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of q(x_s | x_t, x_0) for any 0 <= s < t, default s = t - 1.
 
-    Returns mean (B, ...) and variance (B, 1, ...). At s = 0 the mean is x0 and the variance 0.
-    Source: Ho et al. (2020), equations 6 and 7, with alpha_t replaced by alpha_bar_t / alpha_bar_s.
+    Returns mean (B, ...) and variance (B, 1, ...). At s = 0 the mean is x0 and the variance 0. With
+    r = alpha_bar_t / alpha_bar_s the mean is
+
+        (sqrt(alpha_bar_s) (1 - r) x_0 + sqrt(r) (1 - alpha_bar_s) x_t) / (1 - alpha_bar_t)
+
+    and the variance that of `posterior_variance`. Source: Ho et al. (2020), equations 6 and 7, with
+    alpha_t replaced by r.
     """
     alpha_bar_t = schedule.alpha_bar_at(t)
     alpha_bar_s = schedule.alpha_bar_at(t - 1 if s is None else s)
@@ -101,6 +110,8 @@ def q_posterior(
 
 def posterior_variance(schedule: NoiseSchedule, t: Tensor, s: Tensor | None = None) -> Tensor:
     """Variance of q(x_s | x_t, x_0), in float64, shape (B,); 0 at s = 0.
+
+        (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_s)
 
     Source: Ho et al. (2020), equation 7 (there called beta tilde).
     """
@@ -130,10 +141,11 @@ def posterior_kl(
     mean: Tensor,
     log_variance: Tensor,
 ) -> Tensor:
-    """KL(q(x_{t-1} | x_t, x_0) || N(mean, exp(log_variance))), in nats, summed, (B,); t in 2..T.
+    """KL(q(x_{t-1} | x_t, x_0) || p), in nats, summed, (B,), for t in 2..T.
 
-    Source: Ho et al. (2020), equation 5, L_{t-1}. At t = 1 the value means nothing (the posterior
-    is a point there, and the decoder takes over), but it is finite.
+    p is normal, with this mean and log-variance. At t = 1 the value means nothing (the posterior is
+    a point there, and the decoder takes over), but it is finite. Source: Ho et al. (2020),
+    equation 5, L_{t-1}.
     """
     posterior_mean, _ = q_posterior(schedule, x0, x_t, t)
     posterior_log_variance = log_posterior_variance(schedule, x_t, t)
@@ -141,19 +153,31 @@ def posterior_kl(
 
 
 def x0_from_eps(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """The x0 that, with noise eps, gives x_t."""
+    """The x0 that, with noise eps, gives x_t.
+
+        x_0 = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t)
+
+    Shaped like x_t, (B, ...).
+    """
     signal, sigma = signal_and_sigma(schedule, t, x_t)
     return (x_t - sigma * eps) / signal
 
 
 def eps_from_x0(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
-    """The noise eps that, with data x0, gives x_t."""
+    """The noise eps that, with data x0, gives x_t.
+
+        eps = (x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t)
+
+    Shaped like x_t, (B, ...).
+    """
     signal, sigma = signal_and_sigma(schedule, t, x_t)
     return (x_t - signal * x0) / sigma
 
 
 def v_from_x0_and_eps(schedule: NoiseSchedule, t: Tensor, x0: Tensor, eps: Tensor) -> Tensor:
-    """V = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x0.
+    """The v of data x0 and noise eps, shaped like both.
+
+        v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0
 
     Source: Salimans and Ho (2022), appendix D.
     """
@@ -162,7 +186,12 @@ def v_from_x0_and_eps(schedule: NoiseSchedule, t: Tensor, x0: Tensor, eps: Tenso
 
 
 def x0_from_v(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
-    """The x0 behind v at x_t. Source: Salimans and Ho (2022), appendix D."""
+    """The x0 behind v at x_t.
+
+        x_0 = sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v
+
+    Source: Salimans and Ho (2022), appendix D.
+    """
     signal, sigma = signal_and_sigma(schedule, t, x_t)
     return signal * x_t - sigma * v
 
@@ -170,15 +199,22 @@ def x0_from_v(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, v: Tensor) -> Ten
 def noise_share(alpha_bar: Tensor) -> Tensor:
     """How much of sqrt(alpha_bar) + sqrt(1 - alpha_bar) the noise has, in [0, 1], elementwise.
 
-    It is where on the straight path (1 - u) x0 + u eps x_t lies, divided by that sum. Source: Liu
-    et al. (2023), equation 1.
+        u = sqrt(1 - alpha_bar) / (sqrt(alpha_bar) + sqrt(1 - alpha_bar))
+
+    Divided by that sum, x_t lies at this u on the straight path (1 - u) x_0 + u eps. Source: Liu et
+    al. (2023), equation 1.
     """
     sigma = (1 - alpha_bar).sqrt()
     return sigma / (alpha_bar.sqrt() + sigma)
 
 
 def x0_from_velocity(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, velocity: Tensor) -> Tensor:
-    """The x0 behind the velocity eps - x0 at x_t. Source: Lipman et al. (2023), section 4.1."""
+    """The x0 behind the velocity eps - x0 at x_t.
+
+        x_0 = (x_t - sqrt(1 - alpha_bar_t) velocity) / (sqrt(alpha_bar_t) + sqrt(1 - alpha_bar_t))
+
+    Source: Lipman et al. (2023), section 4.1.
+    """
     signal, sigma = signal_and_sigma(schedule, t, x_t)
     return (x_t - sigma * velocity) / (signal + sigma)
 

@@ -20,11 +20,13 @@ __all__ = [
     "to_bits_per_dim",
 ]
 
-LOG_2_PI = math.log(2 * math.pi)
+LOG_2_PI = math.log(2 * math.pi)  #: ln(2 pi), of every normal density
 
 
 def normal_log_prob(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Log-density of N(mean, exp(log_variance)) at x, in nats, elementwise.
+
+        -1 / 2 (ln(2 pi variance) + (x - mean)^2 / variance)
 
     The three arguments broadcast against each other.
     """
@@ -32,17 +34,25 @@ def normal_log_prob(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def normal_entropy(log_variance: Tensor) -> Tensor:
-    """Differential entropy of N(., exp(log_variance)), in nats, elementwise."""
+    """Differential entropy of a Gaussian from the logarithm of its variance.
+
+        1 / 2 (1 + ln(2 pi variance))
+
+    In nats, elementwise.
+    """
     return 0.5 * (1 + LOG_2_PI + log_variance)
 
 
 def kl_normal(
     mean_1: Tensor, log_variance_1: Tensor, mean_2: Tensor, log_variance_2: Tensor
 ) -> Tensor:
-    """KL(N(mean_1, exp(log_variance_1)) || N(mean_2, exp(log_variance_2))), in nats, elementwise.
+    """The divergence KL(N_1 || N_2) of two Gaussians, in nats, elementwise.
 
-    The four arguments broadcast against each other. At least 0 up to rounding, and 0 only for
-    equal arguments. Source: Kingma and Welling (2014), appendix B.
+        1 / 2 (r - 1 - ln(r) + (mean_1 - mean_2)^2 / variance_2)
+
+    where r is variance_1 divided by variance_2. The four arguments broadcast against each other. At
+    least 0 up to rounding, and 0 only for equal arguments. Source: Kingma and Welling (2014),
+    appendix B.
     """
     log_ratio = log_variance_1 - log_variance_2
     # expm1(r) - r keeps its digits where the variances nearly agree; exp(r) - 1 - r does not.

@@ -199,6 +199,7 @@ class NoiseSchedule:
         return self._alpha_bar_on[device][t.to(device)]
 
 
+#: The schedules by their words; each is called with T.
 SCHEDULES: dict[str, Callable[[int], NoiseSchedule]] = {
     "linear": NoiseSchedule.linear,
     "cosine": NoiseSchedule.cosine,
@@ -207,8 +208,8 @@ SCHEDULES: dict[str, Callable[[int], NoiseSchedule]] = {
     "straight": NoiseSchedule.straight,
 }
 
-# Spacings of steps by noise level start no higher than this: at 80 the data is drowned already,
-# and a schedule that is clipped may end far beyond. Source: Karras et al. (2022), table 1.
+#: Spacings of steps by noise level start no higher than this: at 80 the data is drowned already,
+#: and a schedule that is clipped may end far beyond. Source: Karras et al. (2022), table 1.
 HIGHEST_NOISE = 80.0
 
 

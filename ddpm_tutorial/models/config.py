@@ -17,6 +17,7 @@ __all__ = [
     "DDPMConfig",
 ]
 
+#: The configurations of networks by their words; each is called with its options.
 NETWORKS: dict[str, Callable[..., NetworkConfig]] = {
     one.name: one for one in (UNetConfig, TransformerConfig)
 }

@@ -19,8 +19,8 @@ __all__ = [
 ]
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
-# Where more output channels than these are asked for, so many features of each pixel are worked out
-# in the folded picture, and one layer at full size makes the outputs of them.
+#: Where more output channels than these are asked for, so many features of each pixel are worked
+#: out in the folded picture, and one layer at full size makes the outputs of them.
 PIXEL_FEATURES = 32
 
 

@@ -68,8 +68,10 @@ def is_masked(schedule: NoiseSchedule, t: Tensor, eps: Tensor) -> Tensor:
 def unmasking_share(schedule: NoiseSchedule, t: Tensor, s: Tensor | None = None) -> Tensor:
     """The probability that an entry masked at t is visible at s < t, default s = t - 1: (B,).
 
-    That is q(x_s = x_0 | x_t = mask, x_0), and all that is random in the posterior of the chain: an
-    entry visible at t is visible at s. float64; 1 at s = 0.
+        q(x_s = x_0 | x_t = mask, x_0) = (alpha_bar_s - alpha_bar_t) / (1 - alpha_bar_t)
+
+    That is all that is random in the posterior of the chain: an entry visible at t is visible at s.
+    float64; 1 at s = 0.
     Source: Sahoo et al. (2024).
     """
     alpha_bar_t = schedule.alpha_bar_at(t)
@@ -143,7 +145,7 @@ class MaskedDiffusion(nn.Module):
         return weights
 
     def surprise(self, x0: Tensor, masked: Tensor) -> Tensor:
-        """-ln p(x_0 = its symbol | the visible entries) of each masked entry, in nats.
+        """How little the visible entries foretell each masked one: -ln p of its symbol, in nats.
 
         x0 and `masked`, bool, are (B, ...), and so is the result: 0 where an entry is visible.
         """

@@ -42,9 +42,11 @@ __all__ = [
     "Velocity",
 ]
 
-# Nichol and Dhariwal (2021), section 3.1: small enough to leave L_simple in charge.
+#: What the bound weighs beside the squared error: little enough to leave that in charge. Source:
+#: Nichol and Dhariwal (2021), section 3.1.
 VARIATIONAL_WEIGHT = 1e-3
-# Beside the bound: enough to teach the decoder, whose own term is drawn once in T.
+#: What the cross-entropy weighs beside the bound: enough to teach the decoder, whose own term is
+#: drawn once in T.
 CROSS_ENTROPY_WEIGHT = 0.3
 
 
@@ -75,7 +77,7 @@ class LossTerms(NamedTuple):
     total: Tensor
 
 
-# Of a prediction, the term of the bound at t; with ln p(x_0 | x_1) where that is known already.
+#: Of a prediction, the term of the bound at t; with ln p(x_0 | x_1) where that is known already.
 BoundTerm = Callable[[Prediction, Tensor | None], Tensor]
 
 
@@ -218,7 +220,7 @@ class V(SquaredError):
     name = "v"
 
     def target(self, drawn: Drawn) -> Tensor:
-        """V = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x0."""
+        """The v of what was drawn, see `v_from_x0_and_eps`."""
         return v_from_x0_and_eps(drawn.schedule, drawn.t, drawn.x0, drawn.eps)
 
     def x0(self, schedule: NoiseSchedule, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
@@ -296,6 +298,7 @@ class Levels(Parameterisation):
         return _log_prob_of_levels(x0, seen)
 
 
+#: The parameterisations by their words.
 PARAMETERISATIONS: dict[str, Parameterisation] = {
     one.name: one for one in (Eps(), X0(), V(), Velocity(), Levels())
 }

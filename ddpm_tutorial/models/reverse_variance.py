@@ -125,6 +125,7 @@ class MatchedVariance(ReverseVariance):
         return small + torch.log1p(weight_x0.square() * seen.x0_variance * torch.exp(-small))
 
 
+#: The reverse variances by their words.
 REVERSE_VARIANCES: dict[str, ReverseVariance] = {
     one.name: one
     for one in (SmallVariance(), LargeVariance(), LearnedVariance(), MatchedVariance())

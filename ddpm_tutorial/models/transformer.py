@@ -24,7 +24,7 @@ __all__ = [
     "position_features",
 ]
 
-HEAD_WIDTH = 32  # channels of one head of attention
+HEAD_WIDTH = 32  #: channels of one head of attention
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ __all__ = [
     "train_vae",
 ]
 
-LOWEST_LOG_VARIANCE = -10.0  # a standard deviation under a grey level, whose step is 2 / 255
+#: The least that a decoder says: a standard deviation under a grey level, whose step is 2 / 255.
+LOWEST_LOG_VARIANCE = -10.0
 
 
 @dataclass(frozen=True)
