@@ -1,12 +1,145 @@
-"""What the assignments check answers with: the right value passes, and a known mistake is named."""
+"""What the assignments judge answers with: what a function is, how it differs, and a hint."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ddpm_tutorial.diagnosis import describe_difference
+from ddpm_tutorial.coursework_values import (
+    Wrong,
+    agree,
+    copy_of,
+    has_floats,
+    known_mistakes,
+    mixed_sum,
+    numbers,
+    same,
+)
+from ddpm_tutorial.diagnosis import describe, describe_error, without_ones
+
+CHANGED = "the function changes what it is given: work on a copy of argument"
+OWN_DRAWS = (
+    "the same call gives another answer the second time: draw nothing of your own, and keep nothing"
+)
+NO_GRADIENT = "no gradient reaches argument"
+PART_OF_GRADIENT = "only a part of the gradient reaches argument"
+NO_NUMBER = "the gradient is not a number, by argument"
+MISSING, MORE = "in your dictionary is missing:", "there is more in your dictionary than there was"
+NAMED = "of your dictionary the entry"
+WHOLE = "the numbers are to be whole, such as can index a table: make them int"
+FLOATING = "the numbers are to be floats"
+OF_TYPE = "the answer is to have the type"
+ASKED = "the network is asked"
+COUNT = {2: "two", 3: "three", 4: "four"}
+
+
+def hint() -> None:
+    """Print the hint to the answer that failed last in this notebook, if there is one."""
+    said = getattr(getattr(sys, "last_value", None), "hint", None)
+    print(f"Hint: {said}" if said else "There is no hint.")
+
+
+def examine(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    expected: Any,
+    *,
+    gradients: Sequence[int] = (),
+    dtype: torch.dtype | None = None,
+    may_change: Sequence[int] = (),
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+) -> None:
+    """Raise Wrong unless `function`, called with `arguments`, is and gives what it should.
+
+    Looked at, in this order: the shape and type of the answer, and that it is finite where the
+    right one is; what reaches a network that is `Watched`; that the same call gives the same again;
+    that the arguments are afterwards what they were, those numbered in `may_change` aside; that the
+    gradient by the arguments numbered in `gradients` (from 0) comes through, whole, where a network
+    counts as a constant; and the numbers, as `check` does. Where one of these fails, and the
+    numbers are those of a known mistake, its name is the hint.
+    `expected` is the answer, or a function that makes it of the arguments. Several results are a
+    tuple, and may be a dictionary of tensors. `dtype` is asked for exactly where it is given; else
+    floats of any kind are taken for floats, and whole numbers for whole ones.
+    """
+    if callable(expected):
+        expected = expected(*copy_of(list(arguments)))
+    watched = [each for each in arguments if isinstance(each, Watched)]
+    for each in watched:
+        each.seen.clear()
+        each.said.clear()
+    with _in_words(function):
+        answer, after, again = trial(function, *arguments)
+    try:
+        _compare_kinds(answer, expected, dtype)
+        for each in watched:
+            each.judge(trials=2)
+        if not same(answer, again):
+            raise Wrong(OWN_DRAWS)
+        for number, (before, now) in enumerate(zip(arguments, after, strict=True)):
+            if number not in may_change and not same(before, now):
+                raise Wrong(f"{CHANGED} {number + 1}")
+        for of in gradients:
+            with _in_words(function):
+                _compare_slopes(function, arguments, of)
+    except Wrong as wrong:
+        if wrong.hint is None:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                _compare_numbers(answer, expected, rtol, atol, wrong)
+        raise
+    _compare_numbers(answer, expected, rtol, atol)
+
+
+class Watched:
+    """A network for tests, `network(x_t, t)` or `network(x_t, t, label)`, that is looked at.
+
+    It keeps what it is asked with: t, and a label, are to be int64 tensors with one number for each
+    example, and t is to lie in 1..T. `calls` is how often one answer may ask it; None for any.
+    """
+
+    def __init__(self, network: Callable[..., Any], T: int, calls: int | None = None) -> None:
+        self.network, self.T, self.calls = network, T, calls
+        self.seen: list[tuple[Any, ...]] = []
+        self.said: list[Tensor] = []
+
+    def __call__(self, x_t: Any, t: Any, *label: Any, **named: Any) -> Any:
+        """What the network says; if t is not as it should be, as near to that as can be."""
+        label = (*label, *named.values())
+        self.seen.append((x_t, t, *label))
+        rows = (torch.as_tensor(each).long().flatten().expand(len(x_t)) for each in (t, *label))
+        answer = self.network(x_t, *rows)
+        self.said.append(torch.as_tensor(answer).detach().double())
+        return answer
+
+    def frozen(self) -> Callable[..., Any]:
+        """Gives what it said, in the same order over and over, whatever it is asked with."""
+        answers = cycle(self.said)
+        return lambda *_: next(answers)
+
+    def judge(self, trials: int) -> None:
+        """Raise Wrong for the first call that was not as it should be."""
+        for x_t, *rest in self.seen:
+            for name, each in zip(("t", "the label"), rest, strict=False):
+                if not isinstance(each, Tensor):
+                    raise Wrong(f"{ASKED} with a {type(each).__name__} for {name}: make it int64")
+                if each.dtype != torch.int64:
+                    raise Wrong(f"{ASKED} with {name} of the type {each.dtype}: make it int64")
+                if each.shape != (len(x_t),):
+                    raise Wrong(
+                        f"{ASKED} with {name} of shape {tuple(each.shape)}: give it the shape "
+                        f"(B,), {(len(x_t),)}, one number for each example"
+                    )
+            lowest, highest = int(rest[0].min()), int(rest[0].max())
+            if lowest < 1 or highest > self.T:
+                odd = lowest if lowest < 1 else highest
+                raise Wrong(f"{ASKED} at t = {odd}: it knows t = 1 to T, here {self.T}")
+        if self.calls is not None and len(self.seen) != trials * self.calls:
+            times = len(self.seen) / trials
+            raise Wrong(f"{ASKED} {times:g} times, and {self.calls} is right: each call takes time")
 
 
 def check(
@@ -17,85 +150,201 @@ def check(
     rtol: float = 1e-4,
     atol: float = 1e-6,
 ) -> None:
-    """Raise AssertionError unless `answer` is `expected`; say how it differs.
+    """Raise Wrong unless `answer` is `expected`; say where it differs.
 
     Both are tensors, numbers, or nested lists or tuples of numbers. Any floating type passes, and
     so do extra dimensions of size 1. Each entry may differ by `atol + rtol * |expected|`.
-    `mistakes` maps a hint to the value that the mistake gives on the same input. Where none of
-    them fits, `describe_difference` says in which simple way the answer is wrong, if there is one.
+    `mistakes` maps a hint to the value that the mistake gives on the same input. To it are added
+    those that `assets/mistakes.json` holds for this value of `expected`. Where none of them fits,
+    `describe_difference` says in which simple way the answer is wrong, if there is one.
     """
-    given, right = _numbers(answer), _numbers(expected)
-    if _agree(given, right, rtol, atol):
+    given, right = numbers(answer), numbers(expected)
+    if agree(given, right, rtol, atol):
         return
-    for hint, value in (mistakes or {}).items():
-        if _agree(given, _numbers(value), rtol, atol):
-            raise AssertionError(hint)
-    alike = _without_ones(given) == _without_ones(right)
-    how = describe_difference(given.reshape(right.shape) if alike else given, right)
-    how = "" if how is None else f": {how}"
-    if not alike:
-        one_of_several = right.ndim > 0 and _without_ones(given) == _without_ones(right[0])
-        raise AssertionError(
-            f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)}"
-            + (how or (": several results go in a tuple" if one_of_several else ""))
-        )
-    if not bool(given.isfinite().all()):
-        raise AssertionError(f"the answer is not finite everywhere, {_short(given)}{how}")
-    worst = int((given.flatten() - right.flatten()).abs().argmax())
-    found, wanted = (float(value.flatten()[worst]) for value in (given, right))
-    raise AssertionError(
-        f"the answer is {found:.6g} where {wanted:.6g} is right "
-        f"(entry {worst + 1} of {right.numel()}, counted through){how}"
-    )
+    known = {**(mistakes or {}), **known_mistakes(right)}
+    named = [hint for hint, value in known.items() if agree(given, numbers(value), rtol, atol)]
+    where, how = describe(given, right)
+    raise Wrong(where, named[0] if named else how)
 
 
-def gradient(function: Callable[..., Tensor], *arguments: Any, of: int) -> Tensor:
+def gradient(function: Callable[..., Any], *arguments: Any, of: int, mixed: bool = False) -> Tensor:
     """The gradient of the sum of `function(*arguments)` with respect to argument number `of`.
 
-    That one has to be a tensor of a floating type; the others may be anything. Raises
-    AssertionError where the result does not depend on that argument at all.
+    That one has to be a tensor of a floating type; the others may be anything. With `mixed`, each
+    entry of the sum has another weight, so that nothing in it cancels, and several results are
+    added up. Raises Wrong where the result does not depend on that argument at all.
     """
     if hasattr(function, "gradient"):  # the grader's stand-in: computed where the function is
-        found: Tensor = function.gradient(*arguments, of=of)
+        found: Tensor = function.gradient(*arguments, of=of, mixed=mixed)
         return found
     inputs = list(arguments)
     inputs[of] = arguments[of].clone().requires_grad_()
-    result: Tensor = function(*inputs).sum()
+    result = function(*inputs)
+    result = mixed_sum(result) if mixed else result.sum()
     if not result.requires_grad:
-        raise AssertionError(f"no gradient reaches argument {of}: was it detached?")
+        raise Wrong(f"{NO_GRADIENT} {of + 1}: was it detached?")
     through: Tensor | None
     (through,) = torch.autograd.grad(result, inputs[of], allow_unused=True)
     if through is None:
-        raise AssertionError(f"no gradient reaches argument {of}: is it used?")
+        raise Wrong(f"{NO_GRADIENT} {of + 1}: is it used?")
     return through
 
 
-def _numbers(value: Any) -> Tensor:
-    if value is None:
-        raise AssertionError("the answer is None: did you forget to return it?")
+def trial(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Call it twice, with copies: the answer, the arguments after it, and the second answer."""
+    if hasattr(function, "trial"):  # the grader's stand-in: tried where the function is
+        found: list[Any] = function.trial(*arguments)
+        return found
+    given = copy_of(list(arguments))
+    answer = copy_of(function(*given))
+    return [answer, given, function(*copy_of(list(arguments)))]
+
+
+def through_network(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What `function(network, *arguments)` gives, and its derivative by the network's weight.
+
+    The network is 0.5 x_t + t / 10, and 0.5 is its weight. What a network answers has to stay tied
+    to its weights, or it will not be trained. Raises Wrong where it is not.
+    """
+    if hasattr(function, "through_network"):  # the grader's stand-in
+        found: list[Any] = function.through_network(*arguments)
+        return found
+    weight = torch.tensor(0.5, requires_grad=True)
+
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        return weight * x_t + t.reshape(-1, *[1] * (x_t.ndim - 1)) / 10
+
+    result = function(network, *arguments)
+    if not (isinstance(result, Tensor) and result.requires_grad):
+        raise Wrong(f"{NO_GRADIENT} 1, the network: is its answer detached, or the loss a number?")
+    (through,) = torch.autograd.grad(result.sum(), weight, allow_unused=True)
+    if through is None:
+        raise Wrong(f"{NO_GRADIENT} 1, the network: was its answer detached?")
+    return [result.detach(), through]
+
+
+def recorded(function: Callable[..., Any], name: str, *arguments: Any) -> list[list[Any]]:
+    """Call a function, and list what it called the function `name` of the same notebook with.
+
+    One list for each call, with the tensors among its arguments; None stands for what is none.
+    """
+    if hasattr(function, "recorded"):  # the grader's stand-in
+        found: list[list[Any]] = function.recorded(name, *arguments)
+        return found
+    seen: list[list[Any]] = []
+    beside = getattr(function, "__globals__", {name: None})
+    real = beside[name]
+
+    def record(*given: Any, **named: Any) -> Any:
+        all_given = (*given, *named.values())
+        seen.append([copy_of(each) if isinstance(each, Tensor) else None for each in all_given])
+        return real(*given, **named)
+
+    beside[name] = record
     try:
-        if isinstance(value, (list, tuple)):
-            return torch.stack(torch.broadcast_tensors(*map(_numbers, value)))
-        found = torch.as_tensor(value).detach()
-        if found.is_complex():
-            raise TypeError
-        return found.to("cpu", torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise AssertionError(
-            f"the answer is a {type(value).__name__}: return a tensor, a number, or a list of these"
-        ) from None
+        function(*arguments)
+    finally:
+        beside[name] = real
+    return seen
 
 
-def _without_ones(value: Tensor) -> list[int]:
-    return [size for size in value.shape if size != 1]
+def explain(error: BaseException, filename: str) -> str:
+    """`describe_error`, which the grader has from here in a student's process."""
+    return describe_error(error, filename)
 
 
-def _agree(given: Tensor, right: Tensor, rtol: float, atol: float) -> bool:
-    if _without_ones(given) != _without_ones(right):
-        return False
-    return torch.allclose(given.reshape(right.shape), right, rtol=rtol, atol=atol)
+@contextlib.contextmanager
+def _in_words(function: Any) -> Iterator[None]:
+    """An error of the student's becomes a sentence with the line; in the grader it is one."""
+    try:
+        yield
+    except Wrong:
+        raise
+    except Exception as error:
+        if not hasattr(function, "__code__"):
+            raise
+        said = explain(error, function.__code__.co_filename)
+        raise Wrong(f"{type(error).__name__}: {said}") from None
 
 
-def _short(value: Tensor) -> str:
-    entries = ", ".join(f"{float(entry):.4g}" for entry in value.flatten()[:4])
-    return f"[{entries}{', ...' if value.numel() > 4 else ''}]"
+def _compare_kinds(answer: Any, expected: Any, dtype: torch.dtype | None) -> None:
+    """Raise Wrong where the shape or the type of an answer is not right."""
+    if isinstance(expected, tuple):
+        several = isinstance(answer, (tuple, list)) or (torch.is_tensor(answer) and answer.ndim > 0)
+        if not several or len(answer) != len(expected):
+            numbers(answer)
+            raise Wrong(f"return {COUNT[len(expected)]} things, in a tuple")
+        for given, right in zip(answer, expected, strict=True):
+            _compare_kinds(given, right, dtype)
+        return
+    if isinstance(expected, dict):
+        if not isinstance(answer, dict):
+            raise Wrong(f"return a dictionary, not a {type(answer).__name__}")
+        if missing := sorted(set(expected) - set(answer)):
+            raise Wrong(f"{MISSING} {', '.join(missing)}")
+        if len(answer) > len(expected):
+            raise Wrong(MORE)
+        for name, right in expected.items():
+            whole = not right.is_floating_point()
+            try:
+                _compare_kinds(answer[name], right, right.dtype if whole else None)
+            except Wrong as wrong:
+                raise Wrong(f"{NAMED} {name}: {wrong}", wrong.hint) from None
+        return
+    given, right = numbers(answer), numbers(expected)
+    if without_ones(given) != without_ones(right) or not bool(
+        (given.isfinite() | ~right.isfinite().reshape(given.shape)).all()
+    ):
+        check(answer, expected)
+    kind = answer.dtype if isinstance(answer, Tensor) else None
+    if dtype is not None and kind != dtype:
+        raise Wrong(
+            f"{OF_TYPE} {dtype}, and has {kind or f'none: it is a {type(answer).__name__}'}"
+        )
+    whole = isinstance(expected, Tensor) and not expected.is_floating_point()
+    if whole and dtype is None and has_floats(answer):
+        raise Wrong(WHOLE)
+    if kind is not None and dtype is None and not whole and not kind.is_floating_point:
+        raise Wrong(f"{FLOATING}, and have the type {kind}")
+
+
+def _compare_numbers(
+    answer: Any, expected: Any, rtol: float, atol: float, wrong: Wrong | None = None
+) -> None:
+    """As `check`, for several results too. With `wrong`, only its hint is filled in."""
+    several = isinstance(expected, tuple)
+    if isinstance(expected, dict):
+        answer = torch.cat([numbers(answer[name]).flatten() for name in expected])
+        expected = torch.cat([numbers(each).flatten() for each in expected.values()])
+    pairs = zip(answer, expected, strict=True) if several else [(answer, expected)]
+    for given, right in pairs:
+        try:
+            check(given, right, rtol=rtol, atol=atol)
+        except Wrong as found:
+            if wrong is None:
+                raise
+            wrong.hint = wrong.hint or found.hint
+
+
+def _compare_slopes(function: Callable[..., Any], arguments: Sequence[Any], of: int) -> None:
+    """Raise Wrong unless autograd's gradient is what small steps of that argument measure."""
+    exact: list[Any] = [
+        each.frozen() if isinstance(each, Watched) else _in_double(each)
+        for each in copy_of(list(arguments))
+    ]
+    by_autograd = gradient(function, *exact, of=of, mixed=True)
+    if not bool(by_autograd.isfinite().all()):
+        raise Wrong(f"{NO_NUMBER} {of + 1}: is there a division by 0 whose result is thrown away?")
+    direction = torch.arange(1.0, exact[of].numel() + 1).sin().double().reshape(exact[of].shape)
+    ends = []
+    for step in (1e-3, -1e-3):
+        moved = copy_of(exact)
+        moved[of] = exact[of] + step * direction
+        ends.append(float(mixed_sum(function(*moved)).detach()))
+    measured, through = (ends[0] - ends[1]) / 2e-3, float((by_autograd * direction).sum())
+    if not abs(through - measured) <= 1e-2 * (abs(measured) + 1e-2):
+        raise Wrong(f"{PART_OF_GRADIENT} {of + 1}: was something detached, or made a plain number?")
+
+
+def _in_double(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -1,6 +1,10 @@
-"""How a wrong answer differs from the right one, in words: a factor, a shift, an order, a place."""
+"""How an answer is wrong, in words: where and by what it differs, or the line where it failed."""
 
+import builtins
+import difflib
 import math
+import re
+import traceback
 from collections.abc import Callable, Iterator
 
 import torch
@@ -51,6 +55,111 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+ADVICE = {  # what an error of Python's or torch's says, and what that mostly means
+    r"must match the size|size mismatch|shapes cannot be multiplied|expanded size|broadcast|"
+    r"is invalid for input of size|number of dimensions": "these shapes do not fit each other: "
+    "print the shape of each tensor in this line",
+    r"numpy\(\) on Tensor that requires grad": "the gradient would end here: stay with torch",
+    r"only one element tensors|Boolean value of Tensor|converted to Python scalars|"
+    r"can't be converted|cannot be converted to Scalar": "a tensor of several entries stands where "
+    "one number, or one yes or no, is needed: torch.where chooses for each entry",
+    r"must be Tensor, not|'(?:int|float)' object has no attribute": "a plain number stands here "
+    "where a tensor is needed",
+    r"tensors used as indices|indices must be|only integer tensors": "what stands between square "
+    "brackets has to be whole numbers, int64",
+    r"out of range|out of bounds": "a table with T + 1 entries is indexed by 0 to T",
+    r"required positional argument|positional arguments? but|unexpected keyword": "compare with "
+    "the first line of the function that is called, and with what it is said to take",
+    r"object is not callable": "brackets stand behind what is no function: is a * missing?",
+    r"modified by an inplace operation|leaf Variable that requires grad": "an argument is changed "
+    "in place: make a new tensor",
+    r"expected scalar type|same dtype|expected .*dtype|but got (?:Double|Float|Long)": "two types "
+    "meet that do not fit: convert one with .to",
+    r"does not require grad": "the gradient was lost on the way here: was something detached, or "
+    "made a plain number?",
+    r"local variable .* where it is not associated": "it gets a value on some ways here only",
+    r"maximum recursion depth": "the function calls itself without end",
+}
+
+
+def describe_error(error: BaseException, filename: str) -> str:
+    """What an error says, with the line of the answer that it comes from, and what to look for.
+
+    `filename` is that of the answer's code: the last line of it that was being executed is named.
+    A NameError or an AttributeError says what was perhaps meant.
+    """
+    if isinstance(error, NotImplementedError) and not str(error):
+        return "this part has not been answered"
+    lines = [at for at in traceback.extract_tb(error.__traceback__) if at.filename == filename]
+    said = str(error).strip().partition("\n")[0].rstrip(".") or "no message"
+    advice = [words for sign, words in ADVICE.items() if re.search(sign, said)]
+    if meant := _perhaps_meant(error):
+        advice = [f"did you mean {meant}?"]
+    said = ": ".join([said, *advice[:1]])
+    if not lines:
+        return said
+    code = f", `{lines[-1].line}`" if lines[-1].line else ""
+    return f"line {lines[-1].lineno} of your answer{code}: {said}"
+
+
+def _perhaps_meant(error: BaseException) -> str | None:
+    """The name that is closest to one that does not exist, where the error says which that is."""
+    wanted, known = getattr(error, "name", None), set[str]()
+    if isinstance(error, NameError) and (trace := error.__traceback__):
+        while trace.tb_next:
+            trace = trace.tb_next
+        known = {*trace.tb_frame.f_locals, *trace.tb_frame.f_globals, *dir(builtins)}
+    elif isinstance(error, AttributeError):
+        known = set(dir(error.obj))
+    close = difflib.get_close_matches(wanted or "", sorted(known), n=1, cutoff=0.65)
+    return close[0] if close else None
+
+
+def describe(given: Tensor, right: Tensor) -> tuple[str, str | None]:
+    """That and where an answer is wrong, and what it may be; None where nothing simple fits."""
+    alike = without_ones(given) == without_ones(right)
+    how = describe_difference(given.reshape(right.shape) if alike else given, right)
+    return describe_place(given, right, alike), how or describe_kind(given, right)
+
+
+def describe_place(given: Tensor, right: Tensor, alike: bool) -> str:
+    """That an answer is wrong, and where: its shape, what is not finite, or its worst entry.
+
+    `alike` is whether the shapes are the same but for dimensions of size 1.
+    """
+    if not alike:
+        return f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)}"
+    flat, wanted = given.flatten(), right.flatten()
+    if not bool(flat[wanted.isfinite()].isfinite().all()):
+        entries = ", ".join(f"{float(entry):.4g}" for entry in flat[:4])
+        more = ", ..." if flat.numel() > 4 else ""
+        return f"the answer is not finite everywhere, [{entries}{more}]"
+    off = torch.where(flat == wanted, 0, flat - wanted).abs().nan_to_num(math.inf)
+    worst = int(off.argmax())
+    found, expected = float(flat[worst]), float(wanted[worst])
+    digits = 6 if f"{found:.6g}" != f"{expected:.6g}" else 15
+    return (
+        f"the answer is {found:.{digits}g} where {expected:.{digits}g} is right "
+        f"(entry {worst + 1} of {right.numel()}, counted through)"
+    )
+
+
+def describe_kind(given: Tensor, right: Tensor) -> str | None:
+    """What a shape that is too small, NaN or infinity mostly comes from; None for other answers."""
+    if right.ndim > 0 and without_ones(given) == without_ones(right[0]):
+        return "several results go in a tuple"
+    if bool(given.isnan().any()):
+        return "is there a root or a logarithm of a negative number, or 0 times infinity?"
+    return (
+        None if bool(given.isfinite().all()) else "is something divided by 0, or a logarithm of 0?"
+    )
+
+
+def without_ones(value: Tensor) -> list[int]:
+    """The shape, without dimensions of size 1."""
+    return [size for size in value.shape if size != 1]
+
+
 def describe_difference(given: Tensor, right: Tensor) -> str | None:
     """In words, how a wrong answer differs from the right one; None where nothing simple fits.
 
@@ -62,8 +171,10 @@ def describe_difference(given: Tensor, right: Tensor) -> str | None:
     given, right = given.detach().double().cpu(), right.detach().double().cpu()
     if given.shape != right.shape:
         return _of_shapes(given, right)
-    if right.numel() == 0 or _same(given, right):
+    if right.numel() == 0 or torch.equal(given, right):
         return None
+    if _same(given, right):
+        return next(_of_one_number(given), None)
     if not bool(given.isfinite().all()):
         return _not_finite(given, right)
     certain = len(right.unique()) > 1
@@ -90,6 +201,16 @@ def _relations(given: Tensor, right: Tensor) -> Iterator[str]:
     yield from _of_order(given, right)
     yield from _of_places(given, right)
     yield from _with_a_number(given, right)
+    yield from _of_one_number(given)
+
+
+def _of_one_number(given: Tensor) -> Iterator[str]:
+    """All entries alike, as behind a floor."""
+    if given.numel() > 1 and len(given.unique()) == 1:
+        yield (
+            f"every entry is {_number(float(given.flatten()[0]))}: was a smallest or a largest "
+            "value set, or a small number added under a logarithm?"
+        )
 
 
 def _with_a_number(given: Tensor, right: Tensor) -> Iterator[str]:

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_tutorial.coursework import check
-from ddpm_tutorial.diagnosis import FACTORS, FUNCTIONS, SHIFTS, describe_difference
+from ddpm_tutorial.diagnosis import (
+    FACTORS,
+    FUNCTIONS,
+    SHIFTS,
+    describe_difference,
+    describe_error,
+)
 
 
 def numbers(*shape, low=0.1, high=0.9):
@@ -148,9 +154,25 @@ def test_what_is_right_is_not_described(right):
 
 
 def test_the_tests_of_an_assignment_say_it():
-    with pytest.raises(AssertionError, match=r"\(entry 3 of 3, counted through\): it is twice"):
+    with pytest.raises(AssertionError, match=r"\(entry 3 of 3, counted through\)$") as caught:
         check([2.0, 6.0, 14.0], [1.0, 3.0, 7.0])
-    with pytest.raises(AssertionError, match="expected \\(3,\\): it is the sum over all entries"):
+    assert caught.value.hint == "it is twice what is right"
+    with pytest.raises(AssertionError, match=r"expected \(3,\)$") as caught:
         check(11.0, [1.0, 3.0, 7.0])
-    with pytest.raises(AssertionError, match="a name"):  # a known mistake comes first
+    assert "it is the sum over all entries" in caught.value.hint
+    with pytest.raises(AssertionError) as caught:  # a known mistake comes first
         check([2.0, 6.0, 14.0], [1.0, 3.0, 7.0], {"a name": [2.0, 6.0, 14.0]})
+    assert caught.value.hint == "a name"
+
+
+def test_one_number_everywhere_is_said_to_be_that():
+    right = torch.tensor([-1000.05, -1000.14, -1001.0])
+    assert "every entry is -27.6" in describe_difference(torch.full((3,), -27.6), right)
+    assert describe_difference(right + 1e-5, right) is None
+
+
+def test_a_name_or_a_method_that_is_almost_right_is_named():
+    for source, meant in (("epsilon = 1; epsilom", "epsilon"), ("'a'.uper()", "upper")):
+        with pytest.raises((NameError, AttributeError)) as caught:
+            exec(source, {})
+        assert describe_error(caught.value, "<string>").endswith(f"did you mean {meant}?")

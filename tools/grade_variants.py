@@ -138,12 +138,17 @@ def main() -> None:
         verdicts[name].append(complaint)
     print(table(verdicts))
     if arguments.write:
-        before, _, rest = GUIDE.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        GUIDE.write_text(f"{before}{BEGIN}{table(verdicts)}\n{END}{after}", encoding="utf-8")
+        write_between(BEGIN, END, table(verdicts))
     if said := [line for name, found in verdicts.items() for line in failures(name, found)]:
         raise SystemExit("\n".join(["", *said]))
     print("\nEvery wrong answer lost its points and was told why; no right answer lost any.")
+
+
+def write_between(begin: str, end: str, text: str) -> None:
+    """Put a text between two marks of INSTRUCTORS.md."""
+    before, _, rest = GUIDE.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    GUIDE.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")
 
 
 def _by_kind(assignment: str, part: str, found: list[str | None]) -> tuple[list[bool], list[bool]]:
@@ -162,7 +167,8 @@ def _complaint(action: Callable[[], None]) -> str | None:
     try:
         action()
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        hint = getattr(error, "hint", None)
+        return f"{type(error).__name__}: {error}" + (f" Hint: {hint}" if hint else "")
     return None
 
 

@@ -95,17 +95,92 @@ def test_hints_are_shown_and_of_what_is_visible_all():
     assert "this part has not been answered" in tests[4]
 
 
-def test_weights_and_changed_arguments_come_over_as_values():
+def test_weights_come_over_as_values():
     answer = (
         "import torch\nlayer = torch.nn.Linear(2, 1)\ndef f(x):\n    return layer if x else len"
     )
     tests = graded(
         *part("f", answer, "assert f(1).state_dict()['weight'].shape == (1, 2)"),
         *part("g", answer, "g(0).state_dict()"),
-        *part(
-            "h", "def f(x):\n    x.append(1)", "assert h.arguments_after([2]) == [[2]], 'changed'"
-        ),
     )[1::2]
     assert tests[0] == "[]"
     assert "has no attribute" in tests[1]
-    assert "changed" in tests[2]
+
+
+LOOKED_AT = """import torch
+from ddpm_tutorial.coursework import Watched, check, examine, recorded, through_network
+x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+examine(f, (x, y), [3.0, 16.0], gradients=[0, 1])"""
+THROUGH = """import torch
+from ddpm_tutorial.coursework import Watched, check, examine, recorded, through_network
+network = Watched(lambda x_t, t: x_t * t, T=4, calls=1)
+x, t = torch.tensor([1.0, 2.0]), torch.tensor([1, 4])
+examine(f, (network, x, t), 8.5, gradients=[1])
+check(through_network(f, x, t), [1.7, 2.5])
+assert [len(call) for call in recorded(f, "helper", network, x, t)] == [1]"""
+
+
+def test_what_a_function_is_is_looked_at_where_it_is():
+    bodies = [
+        ("return x**2 * y", LOOKED_AT),
+        ("x *= x\n    return x * y", LOOKED_AT),
+        ("return x.detach() * x * y", LOOKED_AT),
+        ("return (x**2 * y).detach()", LOOKED_AT),
+        ("import torch\n    return x**2 * y + torch.rand(2)", LOOKED_AT),
+        ("z = x**2\n    return z * yy", LOOKED_AT),
+        ("return (helper(network(x, t)) * x).mean()", THROUGH),
+        ("return (helper(network(x, t.float())) * x).mean()", THROUGH),
+        ("return (helper(network(x, t)).detach() * x).mean()", THROUGH),
+    ]
+    cells = []
+    for k, (body, test) in enumerate(bodies):
+        given = "x, y" if test == LOOKED_AT else "network, x, t"
+        answer = f"def f{k}({given}):\n    {body}\ndef helper(y):\n    return y"
+        cells += [named(answer, f"f{k}-answer", True)]
+        cells += [named(test.replace("(f,", f"(f{k},"), f"f{k}", False, 1)]
+    tests = graded(*cells)[1::2]
+    assert tests[0] == "[]"
+    assert "changes what it is given: work on a copy of argument 1" in tests[1]
+    assert "only a part of the gradient reaches argument 1" in tests[2]
+    assert "no gradient reaches argument 1" in tests[3]
+    assert "gives another answer the second time" in tests[4]
+    assert "line 3 of your answer, `return z * yy`" in tests[5]
+    assert "did you mean y?" in tests[5]
+    assert tests[6] == "[]"
+    assert "asked with t of the type torch.float32" in tests[7]
+    assert "no gradient reaches argument 1, the network" in tests[8]
+
+
+def test_a_hint_is_folded_and_runs_nothing():
+    test = "from ddpm_tutorial.coursework import check\ncheck(f(1), 2, {'<b>not</b> so': 3})"
+    _, (error, hint) = (
+        eval(each, {"nan": None}) for each in graded(*part("f", "def f(x):\n    return 3", test))
+    )
+    assert error["evalue"] == "the answer is 3 where 2 is right (entry 1 of 1, counted through)"
+    folded = "<details><summary>A hint</summary>&lt;b&gt;not&lt;/b&gt; so</details>"
+    assert hint["data"]["text/html"] == folded
+
+
+def test_what_is_said_of_the_hidden_half_of_examine_has_no_numbers():
+    hidden = (
+        "### BEGIN HIDDEN TESTS\nexamine(f, [torch.tensor([571.0])], lambda x: x, gradients=[0])"
+    )
+    test = (
+        "import torch\nfrom ddpm_tutorial.coursework import examine\n"
+        f"examine(f, [torch.ones(1)], lambda x: x)\n{hidden}\n### END HIDDEN TESTS"
+    )
+    bodies = {
+        "return x if x < 2 else x.detach()": "no gradient reaches an argument",
+        "return x if x < 2 else x.zero_()": "the function changes what it is given: work on copies",
+        "return x if x < 2 else x + x.shape": "TypeError: raised for other numbers",
+        "return x if x < 2 else x + 1": "the answer is not right for other numbers",
+        "return x if x < 2 else x.int()": "to be floats",
+    }
+    parts = [
+        part(f"f{k}", f"def f(x):\n    {body}", test.replace("(f,", f"(f{k},"))
+        for k, body in enumerate(bodies)
+    ]
+    tests = graded(*(cell for pair in parts for cell in pair))[1::2]
+    for said, message in zip(tests, bodies.values(), strict=True):
+        assert message in said
+        assert "57" not in said

@@ -91,12 +91,50 @@ def log_density(x, mean, log_variance):
 
 @right("density")
 def log_density(x, mean, log_variance):
-    """In a loop over the entries, with Python's numbers."""
+    """In a loop over the entries."""
+    three = torch.broadcast_tensors(x, mean, log_variance)
+    result = []
+    for u, m, v in zip(*(each.flatten() for each in three), strict=True):
+        result.append(-((u - m) ** 2) / (2 * torch.exp(v)) - v / 2 - 0.918938533204673)
+    return torch.stack(result).reshape(three[0].shape)
+
+
+@wrong("density", "no gradient reaches argument 1")
+def log_density(x, mean, log_variance):
+    """With Python's numbers, through which no gradient comes."""
     three = torch.broadcast_tensors(x, mean, log_variance)
     result = []
     for u, m, v in zip(*(each.flatten().tolist() for each in three), strict=True):
         result.append(-((u - m) ** 2) / (2 * math.exp(v)) - v / 2 - 0.918938533204673)
     return torch.tensor(result).reshape(three[0].shape)
+
+
+@wrong("density", "only a part of the gradient reaches argument 3")
+def log_density(x, mean, log_variance):
+    """The variance detached."""
+    variance = log_variance.detach().exp()
+    return -0.5 * (math.log(2 * math.pi) + log_variance + (x - mean) ** 2 / variance)
+
+
+@wrong("density", "changes what it is given: work on a copy of argument 1")
+def log_density(x, mean, log_variance):
+    """In place."""
+    x -= mean
+    return -0.5 * (math.log(2 * math.pi) + log_variance + x**2 / log_variance.exp())
+
+
+@wrong("density", "the answer is not finite")
+def log_density(x, mean, log_variance):
+    """The logarithm of a density that underflows."""
+    squared = (x - mean) ** 2 / log_variance.exp()
+    return ((-0.5 * squared).exp() / (2 * math.pi * log_variance.exp()).sqrt()).log()
+
+
+@wrong("density", "the answer is -92.1")
+def log_density(x, mean, log_variance):
+    """A small number under the logarithm of a density."""
+    squared = (x - mean) ** 2 / log_variance.exp()
+    return ((-0.5 * squared).exp() / (2 * math.pi * log_variance.exp()).sqrt() + 1e-40).log()
 
 
 @wrong("reparameterise", NO_ROOT)
@@ -117,7 +155,7 @@ def reparameterise(mean, log_variance, eps):
     return mean + log_variance * eps
 
 
-@wrong("reparameterise", "the same eps gives another answer each time")
+@wrong("reparameterise", "the same call gives another answer the second time")
 def reparameterise(mean, log_variance, eps):
     """Noise of its own."""
     return mean + (log_variance / 2).exp() * torch.randn_like(eps)
@@ -135,7 +173,7 @@ def reparameterise(mean, log_variance, eps):
     return mean + eps / (log_variance / 2).exp()
 
 
-@wrong("reparameterise", "no gradient reaches argument 0")
+@wrong("reparameterise", "no gradient reaches argument 1")
 def reparameterise(mean, log_variance, eps):
     """Detached, as torch's sample() does."""
     return (mean + (log_variance / 2).exp() * eps).detach()
@@ -150,13 +188,13 @@ def reparameterise(mean, log_variance, eps):
     return mean + (1 + log_variance / 2) * eps
 
 
-@wrong("reparameterise", "is there a root or a logarithm of a negative number?")
+@wrong("reparameterise", "is there a root or a logarithm of a negative number")
 def reparameterise(mean, log_variance, eps):
     """The root of a log-variance that may be negative."""
     return mean + log_variance.sqrt() * eps
 
 
-@wrong("reparameterise", "no gradient reaches argument 1")
+@wrong("reparameterise", "no gradient reaches argument 2")
 def reparameterise(mean, log_variance, eps):
     """Detached sigma."""
     return mean + (log_variance / 2).exp().detach() * eps
@@ -278,10 +316,27 @@ def kl_normal(mean_1, log_variance_1, mean_2, log_variance_2):
     """Cross-entropy minus entropy, in a loop."""
     four = torch.broadcast_tensors(mean_1, log_variance_1, mean_2, log_variance_2)
     result = []
-    for m1, v1, m2, v2 in zip(*(each.flatten().tolist() for each in four), strict=True):
-        cross = 0.5 * (math.log(2 * math.pi) + v2 + (math.exp(v1) + (m1 - m2) ** 2) / math.exp(v2))
+    for m1, v1, m2, v2 in zip(*(each.flatten() for each in four), strict=True):
+        cross = 0.5 * (math.log(2 * math.pi) + v2 + (v1.exp() + (m1 - m2) ** 2) / v2.exp())
         result.append(cross - 0.5 * (math.log(2 * math.pi) + v1 + 1))
-    return torch.tensor(result).reshape(four[0].shape)
+    return torch.stack(result).reshape(four[0].shape)
+
+
+@wrong("kl", "only a part of the gradient reaches argument 4")
+def kl_normal(mean_1, log_variance_1, mean_2, log_variance_2):
+    """The second deviation without a gradient."""
+    with torch.no_grad():
+        variance = log_variance_2.exp()
+    ratio = log_variance_1.exp() / variance + (mean_1 - mean_2) ** 2 / variance
+    return 0.5 * (ratio - 1 + log_variance_2 - log_variance_1)
+
+
+@wrong("kl", "changes what it is given: work on a copy of argument 1")
+def kl_normal(mean_1, log_variance_1, mean_2, log_variance_2):
+    """In place."""
+    ratio = (log_variance_1 - log_variance_2).exp()
+    distance = mean_1.sub_(mean_2) ** 2 / log_variance_2.exp()
+    return 0.5 * (ratio - 1 + distance + log_variance_2 - log_variance_1)
 
 
 @wrong(
@@ -528,7 +583,7 @@ def posterior(m, V, a, W, y):
     return (1 - gain * a) * V, m + gain * (y - a * m)
 
 
-@wrong("reading", "return two things: the mean and the variance")
+@wrong("reading", "return two things, in a tuple")
 def posterior(m, V, a, W, y):
     """The mean alone."""
     return m + a * V / (a**2 * V + W) * (y - a * m)
@@ -553,11 +608,18 @@ def posterior(m, V, a, W, y):
 def posterior(m, V, a, W, y):
     """One tensor with an extra dimension for both, made in a loop."""
     five, pairs = torch.broadcast_tensors(m, V, a, W, y), []
-    for one in zip(*(each.flatten().tolist() for each in five), strict=True):
+    for one in zip(*(each.flatten() for each in five), strict=True):
         m1, V1, a1, W1, y1 = one
         variance = V1 * W1 / (a1 * a1 * V1 + W1)
-        pairs.append([variance * (m1 / V1 + a1 * y1 / W1), variance])
-    return torch.tensor(pairs).T[:, None]
+        pairs.append(torch.stack([variance * (m1 / V1 + a1 * y1 / W1), variance]))
+    return torch.stack(pairs).T[:, None]
+
+
+@wrong("reading", "only a part of the gradient reaches argument 2")
+def posterior(m, V, a, W, y):
+    """The gain as a constant."""
+    gain = (a * V / (a**2 * V + W)).detach()
+    return m + gain * (y - a * m), (1 - gain * a) * V
 
 
 @wrong("score", "you divided by sigma: (z - mean) has to be divided by the variance")

@@ -54,7 +54,7 @@ def log_evidence(log_joint):
     return log_joint.double().exp().sum(dim=1).log()
 
 
-@wrong("evidence", "the answer stops falling: was a small number put under the logarithm?")
+@wrong("evidence", "was a smallest or a largest value set, or a small number added")
 def log_evidence(log_joint):
     """A small number under the logarithm."""
     return (log_joint.exp().sum(dim=1) + 1e-12).log()
@@ -118,12 +118,30 @@ def log_evidence(log_joint):
 
 @right("evidence")
 def log_evidence(log_joint):
-    """With Python's numbers."""
+    """Row by row, in double precision."""
+    rows = []
+    for row in log_joint.double():
+        top = row.max().detach()
+        rows.append(top + sum((each - top).exp() for each in row).log())
+    return torch.stack(rows)
+
+
+@wrong("evidence", "no gradient reaches argument 1")
+def log_evidence(log_joint):
+    """With Python's numbers, through which no gradient comes."""
     rows = []
     for row in log_joint.tolist():
         top = max(row)
         rows.append(top + math.log(math.fsum(math.exp(each - top) for each in row)))
     return torch.tensor(rows, dtype=torch.float64)
+
+
+@wrong("evidence", "changes what it is given: work on a copy of argument 1")
+def log_evidence(log_joint):
+    """The largest taken off in place."""
+    top = log_joint.max(dim=1, keepdim=True).values
+    log_joint -= top
+    return top.flatten() + log_joint.exp().sum(dim=1).log()
 
 
 @wrong("bound", "ln q is missing: this is the average of ln p(x, z) alone")
@@ -320,13 +338,13 @@ def posterior_and_gap(log_joint, q):
     return log_posterior, torch.where(q > 0, q * (q.log() - log_posterior), 0).sum()
 
 
-@wrong("gap", "return two things: the logarithm of the posterior and the gap")
+@wrong("gap", "return two things, in a tuple")
 def posterior_and_gap(log_joint, q):
     """The posterior alone."""
     return log_joint.log_softmax(dim=1)
 
 
-@wrong("gap", "return two things: the logarithm of the posterior and the gap")
+@wrong("gap", "return two things, in a tuple")
 def posterior_and_gap(log_joint, q):
     """The gap alone."""
     log_posterior = log_joint.log_softmax(dim=1)
@@ -579,7 +597,7 @@ def denoising_term(posterior_mean, model_mean, t, alpha_bar):
     return torch.where(t > 1, squared / (2 * variance), 0).sum()
 
 
-@wrong("denoising", "at t = 1 the answer is inf: the posterior variance is 0 there")
+@wrong("denoising", "the posterior variance is 0 there and the bound has no divergence, so give 0")
 def denoising_term(posterior_mean, model_mean, t, alpha_bar):
     """A divergence at t = 1."""
     beta = 1 - alpha_bar[t] / alpha_bar[t - 1]
@@ -623,12 +641,39 @@ def denoising_term(posterior_mean, model_mean, t, alpha_bar):
     result = []
     for first, second, step in zip(posterior_mean, model_mean, t.tolist(), strict=True):
         if step == 1:
-            result.append(0.0)
+            result.append(0 * second.sum())
             continue
         now, before = float(alpha_bar[step]), float(alpha_bar[step - 1])
         variance = (1 - before) * (before - now) / (before * (1 - now))
-        result.append(float((first - second).square().sum()) / variance / 2)
-    return torch.tensor(result)
+        result.append((first - second).square().sum() / variance / 2)
+    return torch.stack(result)
+
+
+@wrong("denoising", "the gradient is not a number, by argument 2")
+def denoising_term(posterior_mean, model_mean, t, alpha_bar):
+    """A division by 0 that is thrown away, but whose gradient is not."""
+    beta = 1 - alpha_bar[t] / alpha_bar[t - 1]
+    variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta
+    squared = ((posterior_mean - model_mean) ** 2).flatten(1).sum(1)
+    return torch.where(t > 1, squared / (2 * variance), 0)
+
+
+@wrong("denoising", "no gradient reaches argument 2")
+def denoising_term(posterior_mean, model_mean, t, alpha_bar):
+    """The error without a gradient, as for a table of results."""
+    beta = 1 - alpha_bar[t] / alpha_bar[t - 1]
+    variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta
+    squared = ((posterior_mean - model_mean).detach() ** 2).flatten(1).sum(1)
+    return torch.where(t > 1, squared / (2 * variance), 0)
+
+
+@wrong("denoising", "the posterior variance is 0 there and the bound has no divergence, so give 0")
+def denoising_term(posterior_mean, model_mean, t, alpha_bar):
+    """A floor under the variance."""
+    beta = 1 - alpha_bar[t] / alpha_bar[t - 1]
+    variance = (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t]) * beta
+    squared = ((posterior_mean - model_mean) ** 2).flatten(1).sum(1)
+    return squared / (2 * variance.clamp(min=1e-6))
 
 
 @right("denoising")

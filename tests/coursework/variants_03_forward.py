@@ -12,8 +12,8 @@ ALONG_THE_WIDTH = (
 ONE_FOR_ALL = "all pictures got the step of the first: each has a step of its own"
 ENTRY_0 = "entry 0 is missing: the table has T + 1 entries and begins with alpha_bar_0 = 1"
 ONE_STEP = "this is one step, alpha_t: what is kept of the data is the product of all up to t"
-LINEAR_FLOAT32 = "1 - alpha_bar_1 should be beta_1 and is not: compute in float64 all the way"
-COSINE_FLOAT32 = "1 - alpha_bar_1 has lost digits: compute in float64 all the way"
+LINEAR_FLOAT32 = "compute in float64 all the way, from beta on"
+COSINE_FLOAT32 = "the answer is to have the type torch.float64"
 
 
 @wrong("linear", ENTRY_0)
@@ -461,14 +461,14 @@ def q_sample(alpha_bar, x0, t, eps):
     return x0 + (1 - kept).sqrt() * eps
 
 
-@wrong("sample", "the same eps gives another answer each time: draw no noise of your own")
+@wrong("sample", "the same call gives another answer the second time")
 def q_sample(alpha_bar, x0, t, eps):
     """Noise of its own."""
     kept = alpha_bar[t].view(-1, 1, 1, 1).float()
     return kept.sqrt() * x0 + (1 - kept).sqrt() * torch.randn_like(x0)
 
 
-@wrong("sample", "the answer is not finite: is there a root or a logarithm of a negative number?")
+@wrong("sample", "is there a root or a logarithm of a negative number")
 def q_sample(alpha_bar, x0, t, eps):
     """The difference the wrong way round, under a root."""
     kept = alpha_bar[t].view(-1, 1, 1, 1).float()
@@ -482,7 +482,7 @@ def q_sample(alpha_bar, x0, t, eps):
     return kept.sqrt() * x0 + (1 - kept).sqrt() * eps
 
 
-@wrong("sample", "x0 is float64 here: give the result the type of x0")
+@wrong("sample", "the answer is to have the type torch.float64, and has torch.float32")
 def q_sample(alpha_bar, x0, t, eps):
     """Always float32."""
     kept = alpha_bar[t].view(-1, 1, 1, 1)
@@ -496,7 +496,7 @@ def q_sample(alpha_bar, x0, t, eps):
     return kept.sqrt().float() * x0 + (1 - kept).sqrt().float() * eps
 
 
-@wrong("sample", "x0 is float32 and the result is not: compute both roots in float64")
+@wrong("sample", "the answer is to have the type torch.float32, and has torch.float64")
 def q_sample(alpha_bar, x0, t, eps):
     """In double precision, which no network takes."""
     kept = alpha_bar[t].view(-1, 1, 1, 1)
@@ -663,7 +663,7 @@ def views(alpha_bar, x_t, t, eps):
     return x0, kept.sqrt() * x0 + (1 - kept).sqrt() * eps
 
 
-@wrong("views", "return two things: x0 and v")
+@wrong("views", "several results go in a tuple")
 def views(alpha_bar, x_t, t, eps):
     """No v."""
     kept = alpha_bar[t].view(-1, 1, 1, 1)
@@ -842,7 +842,7 @@ def posterior(alpha_bar, x0, x_t, t, s):
     return mean / (1 - at_t), ((1 - at_s) / (1 - at_t) * (1 - ratio)).clamp(min=1e-8)
 
 
-@wrong("posterior", "return two things: mean and variance")
+@wrong("posterior", "several results go in a tuple")
 def posterior(alpha_bar, x0, x_t, t, s):
     """No variance."""
     at_t, at_s = alpha_bar[t].view(-1, 1, 1, 1), alpha_bar[s].view(-1, 1, 1, 1)
@@ -933,13 +933,13 @@ def to_levels(images, L=256):
     return ((images + 1) * (L - 1)).round().clamp(0, L - 1).to(torch.uint8)
 
 
-@wrong("levels", "the levels are right, but not of the type torch.uint8")
+@wrong("levels", "the answer is to have the type torch.uint8")
 def to_levels(images, L=256):
     """Left as floats."""
     return ((images + 1) * (L - 1) / 2).round().clamp(0, L - 1)
 
 
-@wrong("levels", "the levels are right, but not of the type torch.uint8")
+@wrong("levels", "the answer is to have the type torch.uint8")
 def to_levels(images, L=256):
     """Bytes only for as many levels as the test shows."""
     levels = ((images + 1) * (L - 1) / 2).round().clamp(0, L - 1)

@@ -209,7 +209,7 @@ def draw_t(u, T):
     return (u * T).ceil().long()
 
 
-@wrong("times", "the steps are floats")
+@wrong("times", "the answer is to have the type torch.int64, and has torch.float32")
 def draw_t(u, T):
     """Whole numbers of a floating type."""
     return (u * T).floor() + 1
@@ -265,8 +265,14 @@ def draw_t(u, T):
 
 @right("times")
 def draw_t(u, T):
-    """Rounded down, as int32 made long by the reader, and clamped for safety."""
-    return torch.clamp(1 + torch.floor(T * u).int(), 1, T)
+    """Rounded down, and clamped for safety."""
+    return torch.clamp(1 + torch.floor(T * u).long(), 1, T)
+
+
+@wrong("times", "the answer is to have the type torch.int64, and has torch.int32")
+def draw_t(u, T):
+    """Whole numbers of another type."""
+    return (u * T).int() + 1
 
 
 @wrong("loss", "the network's answer is compared with the picture: compare it with the noise")
@@ -360,7 +366,7 @@ def training_loss(network, x0, t, eps, alpha_bar):
     return (eps - network(a.sqrt() * x0 + (1 - a).sqrt() * eps, t)).square().mean().sqrt()
 
 
-@wrong("loss", "the loss is no tensor: leave .item() out")
+@wrong("loss", "no gradient reaches argument 1, the network")
 def training_loss(network, x0, t, eps, alpha_bar):
     """A Python number, which has no gradient."""
     a = alpha_bar[t].reshape(-1, 1, 1, 1)
@@ -388,7 +394,7 @@ def training_loss(network, x0, t, eps, alpha_bar):
     return (eps - network(a.sqrt() * x0 + (1 - a).sqrt() * eps, t)).square().mean()
 
 
-@wrong("loss", "was it detached?")
+@wrong("loss", "no gradient reaches argument 1, the network")
 def training_loss(network, x0, t, eps, alpha_bar):
     """A tensor, but with no way back."""
     a = alpha_bar[t].reshape(-1, 1, 1, 1)
@@ -434,7 +440,7 @@ def update_average(average, weights, k, d=0.999):
     }
 
 
-@wrong("average", "the start is cold: the share of the old average is d from the first step on")
+@wrong("average", "has the share d where the fraction is smaller: take the smaller")
 def update_average(average, weights, k, d=0.999):
     """No warm start."""
     return {
@@ -443,7 +449,7 @@ def update_average(average, weights, k, d=0.999):
     }
 
 
-@wrong("average", "the larger of the two is taken: take the smaller")
+@wrong("average", "has the share d where the fraction is smaller: take the smaller")
 def update_average(average, weights, k, d=0.999):
     """max for min."""
     r = max(d, (1 + k) / (10 + k))
@@ -453,7 +459,7 @@ def update_average(average, weights, k, d=0.999):
     }
 
 
-@wrong("average", "after many steps the share of the old average grows beyond d")
+@wrong("average", "has the fraction as its share where d is smaller: take the smaller")
 def update_average(average, weights, k, d=0.999):
     """The warm start without an end."""
     r = (1 + k) / (10 + k)
@@ -480,7 +486,7 @@ def update_average(average, weights, k, d=0.999):
     }
 
 
-@wrong("average", "batches is missing from your dictionary")
+@wrong("average", "in your dictionary is missing: batches")
 def update_average(average, weights, k, d=0.999):
     """The count left out."""
     r = min(d, (1 + k) / (10 + k))
@@ -517,7 +523,7 @@ def update_average(average, weights, k, d=0.999):
     }
 
 
-@wrong("average", "return the new average, as a dictionary")
+@wrong("average", "return a dictionary, not a NoneType")
 def update_average(average, weights, k, d=0.999):
     """Changed in place, and not returned."""
     r = min(d, (1 + k) / (10 + k))
@@ -545,7 +551,7 @@ def update_average(average, weights, k, d=0.999):
     }
 
 
-@wrong("average", "the new weights have changed: training goes on with them")
+@wrong("average", "changes what it is given: work on a copy of argument 2")
 def update_average(average, weights, k, d=0.999):
     """The average written over the weights."""
     r = min(d, (1 + k) / (10 + k))
@@ -716,6 +722,7 @@ X0_LOSS = """        a = alpha_bar[t].reshape(-1, 1, 1, 1)
 """
 LOSS = "        loss = training_loss(network, x0, t, eps, alpha_bar)\n"
 LOOP = "    for k in range(steps):\n"
+BEGUN = "torch.Generator().manual_seed(1000 * seed + k)"
 SLIPS = [
     slip("train", hint, name, TRAIN, *changes)
     for hint, name, *changes in (
@@ -748,7 +755,7 @@ SLIPS = [
             (LOOP, "    for _ in range(steps):\n"),
             ("state_dict(), k)", "state_dict(), 10**9)"),
         ),
-        (SLOW, "t is T, always.", (DRAWN, "torch.full((32,), T)")),
+        ("all pictures of a step have one t", "t is T, always.", (DRAWN, "torch.full((32,), T)")),
         (SLOW, "A learning rate 100 times too low.", ("lr=0.003", "lr=0.00003")),
         (ZERO, "t from 0 to T - 1.", (DRAWN, f"{DRAWN} - 1")),
         (
@@ -766,12 +773,30 @@ SLIPS = [
             ("step_features, seed)", "step_features, 0)"),
         ),
         (
-            ANEW,
+            "the noise of two steps are the same: draw anew in each",
             "The same noise in every step.",
             (NOISE, ""),
             (LOOP, "    eps = torch.randn(32, 1, 14, 14, generator=generator)\n" + LOOP),
         ),
-        (ANEW, "The same pictures in every step.", (PICTURES, "images[:32]")),
+        (
+            "the pictures of two steps are the same: draw anew in each",
+            "The same pictures in every step.",
+            (PICTURES, "images[:32]"),
+        ),
+        (
+            "Is every batch drawn anew, from one generator?",
+            "The generator begun anew in every step.",
+            (GENERATOR, ""),
+            (LOOP, LOOP + "    " + GENERATOR),
+        ),
+        (
+            "t and the noise are not independent",
+            "One generator begun anew for each draw.",
+            (GENERATOR, ""),
+            ("(32,), generator=generator)", f"(32,), generator={BEGUN})"),
+            ("rand(32, generator=generator)", f"rand(32, generator={BEGUN})"),
+            ("randn(x0.shape, generator=generator)", f"randn(x0.shape, generator={BEGUN})"),
+        ),
         (UNLOADED, "The raw weights are returned.", (LOAD, "")),
         (
             UNLOADED,
@@ -786,12 +811,12 @@ SLIPS = [
             ("    return network\n", "        return network\n"),
         ),
         (
-            OWN,
+            "all pictures of a step have one t",
             "One t for the whole batch.",
             (DRAWN, "draw_t(torch.rand(1, generator=generator), T).expand(32)"),
         ),
         (
-            OWN,
+            "all pictures of a step have the same noise",
             "One noise for the whole batch.",
             (
                 NOISE,

@@ -71,21 +71,21 @@ def step_pairs(T, steps):
     return [(times[k], times[k + 1]) for k in range(len(times) - 1)]
 
 
-@wrong("pairs", "a time is a float: the times index a table")
+@wrong("pairs", "the numbers are to be whole, such as can index a table")
 def step_pairs(T, steps):
     """Floats."""
     times = torch.linspace(T, 0, steps + 1).round().tolist()
     return [(times[k], times[k + 1]) for k in range(len(times) - 1)]
 
 
-@wrong("pairs", "a time is a float: the times index a table")
+@wrong("pairs", "the numbers are to be whole, such as can index a table")
 def step_pairs(T, steps):
     """A float tensor of shape (K, 2)."""
     times = torch.linspace(T, 0, steps + 1).round()
     return torch.stack([times[:-1], times[1:]], dim=1)
 
 
-@wrong("pairs", "a time is a float: the times index a table")
+@wrong("pairs", "the numbers are to be whole, such as can index a table")
 def step_pairs(T, steps):
     """Tuples of float tensors."""
     times = torch.linspace(T, 0, steps + 1).round()
@@ -118,7 +118,7 @@ def step_pairs(T, steps):
 
 @wrong(
     "pairs",
-    "a time is a float: the times index a table, so make them whole numbers of type int",
+    "the numbers are to be whole, such as can index a table",
 )
 def step_pairs(T, steps):
     """Whole numbers only where the test shows the walk."""
@@ -680,7 +680,7 @@ def guided(network, x_t, t, label, w, null):
     return network(x_t, t, label)
 
 
-@wrong("guidance", "the network wants one label for each example: make the null token (B,) too")
+@wrong("guidance", "the network is asked with the label of shape (1,)")
 def guided(network, x_t, t, label, w, null):
     """A single null token for the batch."""
     told, untold = network(x_t, t, label), network(x_t, t, torch.tensor([null]))
@@ -845,7 +845,7 @@ def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
     return x
 
 
-@wrong("sampler", "the network wants one t and one label for each example: int64 of shape (B,)")
+@wrong("sampler", "the network is asked with t of shape (1,)")
 def draw(network, x_T, label, w, null, pairs, eta, noise, alpha_bar):
     """A single t for the batch."""
     x = x_T

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import contextlib
+import html
 import io
 import re
 import time
@@ -15,6 +16,9 @@ from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from ddpm_tutorial import coursework
+from ddpm_tutorial.coursework_values import Wrong, hints_to_mistakes
+
 from .cells import cell_of, free_names
 from .feedback import HIDDEN, legible
 from .sandbox import Limits, Sandbox, SandboxEnded, StandIn, StudentError
@@ -24,11 +28,25 @@ RESTARTS = 6
 STATUS = re.compile(r" \(exit status [^)]*\)")
 FOR_OTHERS = "for other numbers than those that the test shows"
 WRONG = "the answer is not right"
-CHECKED = {  # how `check` begins what it says, and that without the numbers
+CHECKED = {  # how `examine` and `check` begin what they say, and that without the numbers
     "the answer has shape": "the answer has another shape than it should have",
     "the answer is not finite": "the answer is not finite everywhere",
     "the answer is None": "the answer is None: did you forget to return it",
     "the answer is a ": "the answer is no tensor, no number, and no list of these",
+    "return ": "the answer is not one thing for each that is asked for",
+    coursework.CHANGED: "the function changes what it is given: work on copies",
+    coursework.OWN_DRAWS: coursework.OWN_DRAWS,
+    coursework.NO_GRADIENT: "no gradient reaches an argument: was it detached?",
+    coursework.PART_OF_GRADIENT: "only a part of a gradient gets through: was something detached?",
+    coursework.NO_NUMBER: "a gradient is not a number: is there a division by 0 that is not used?",
+    coursework.WHOLE: coursework.WHOLE,
+    coursework.FLOATING: coursework.FLOATING,
+    coursework.OF_TYPE: "the answer has another type than it should have",
+    coursework.MISSING: "in your dictionary something is missing",
+    coursework.MORE: coursework.MORE,
+    coursework.NAMED: "an entry of your dictionary has another shape or type than it should have",
+    coursework.ASKED: "the network is not asked as it should be: no oftener than is needed, with t "
+    "in 1 to T, int64, of shape (B,)",
 }
 PNG = re.compile(r"iVBOR[A-Za-z0-9+/=]{,3000000}")  # in base64
 
@@ -101,7 +119,8 @@ class Student:
 
     def __init__(self, limits: Limits, names: Sequence[str]) -> None:
         self.limits, self.names = limits, names
-        self.deadline = time.monotonic() + limits.total
+        self.deadline = time.monotonic() + limits.patience * limits.total
+        self.spent = 0.0  # by processes that have ended
         self.cells: list[str] = []
         self.restarts = 0
         self.sandbox: Sandbox | None = None
@@ -147,15 +166,17 @@ class Student:
             return self.sandbox
         if self.sandbox is not None:
             self.sandbox.close()
+            self.spent += self.sandbox.spent()
             self.restarts += 1
         if self.restarts > RESTARTS:
             raise SandboxEnded(f"it was ended {RESTARTS} times before, and is not started again")
-        if time.monotonic() >= self.deadline:
+        if self.spent >= self.limits.total or time.monotonic() >= self.deadline:
             raise SandboxEnded(f"all of it took longer than {self.limits.total:.0f} seconds")
         begun = time.monotonic()
-        self.sandbox = Sandbox(self.limits, self.names, begun + self.limits.start)
+        start = self.limits.patience * self.limits.start
+        self.sandbox = Sandbox(self.limits, self.names, begun + start)
         self.deadline += time.monotonic() - begun  # loading torch is not the student's time
-        self.sandbox.deadline = self.deadline
+        self.sandbox.deadline, self.sandbox.budget = self.deadline, self.limits.total - self.spent
         for source in list(self.cells):
             try:
                 self.sandbox.run(source)
@@ -191,16 +212,30 @@ def without_inputs(error: Exception, source: str) -> Exception:
             "what it was asked before?"
         )
     if isinstance(error, StudentError):
-        name = str(error).partition(":")[0]
+        name, _, text = str(error).partition(": ")
+        if name == "Wrong" and (said := _without_numbers(text)):  # of a gradient, found over there
+            return Wrong(f"{said} {FOR_OTHERS}")
         known = isinstance(getattr(builtins, name, None), type)
         return StudentError(f"{name if known else 'Exception'}: raised {FOR_OTHERS}")
     texts = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
     if lines[-1].filename in ("<test>", "<given>") and isinstance(error, AssertionError):
         return error
-    if str(error) in texts:  # a hint
-        return error
-    said = next((said for kind, said in CHECKED.items() if str(error).startswith(kind)), WRONG)
-    return AssertionError(f"{said} {FOR_OTHERS}")
+    hint = getattr(error, "hint", None)
+    hint = hint if hint in {*texts, *hints_to_mistakes()} else None
+    return Wrong(f"{_without_numbers(str(error)) or WRONG} {FOR_OTHERS}", hint)
+
+
+def _without_numbers(said: str) -> str | None:
+    return next((words for kind, words in CHECKED.items() if said.startswith(kind)), None)
+
+
+def hint_output(hint: str) -> NotebookNode:
+    """A hint, folded: a page shows it to whoever opens it."""
+    inside = html.escape(legible(hint, 4000))
+    folded = f"<details><summary>A hint</summary>{inside}</details>"
+    data = {"text/html": folded, "text/plain": f"Hint: {legible(hint, 4000)}"}
+    output: NotebookNode = nbformat.v4.new_output("display_data", data=data)
+    return output
 
 
 def error_output(error: Exception) -> NotebookNode:
@@ -223,3 +258,5 @@ def _errors_put_out_by(cell: NotebookNode) -> Iterator[None]:
         yield
     except Exception as error:
         cell.outputs.append(error_output(error))
+        if hint := getattr(error, "hint", None):
+            cell.outputs.append(hint_output(hint))

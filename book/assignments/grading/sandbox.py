@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import matplotlib
 import psutil
@@ -29,11 +29,16 @@ from .package import PACKAGE, copy_package
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use: seconds, bytes and processes."""
+    """What one submission may use: seconds of processor time, bytes and processes.
+
+    Processor time, so that a busy machine gives the same grades. For what waits without using any,
+    the clock on the wall has the last word: at `patience` times as many seconds.
+    """
 
     call: float = 20.0  # for a cell, and for one call of a function
     total: float = 110.0
     start: float = 60.0  # for Python and torch to come up
+    patience: float = 10.0
     memory: int = 8 * 2**30  # of addresses; importing torch alone reserves half of it
     resident: int = 3 * 2**30
     file_size: int = 50 * 2**20
@@ -41,6 +46,13 @@ class Limits:
     folder: int = 200 * 2**20  # of all files together
     entries: int = 200_000  # of lists in one answer; a tensor counts as one
     output: int = 100_000
+
+
+class Until(NamedTuple):
+    """How far a request may go: in seconds of processor time, and on the wall."""
+
+    processor: float
+    wall: float
 
 
 class StudentError(Exception):
@@ -59,6 +71,7 @@ class Sandbox:
     def __init__(self, limits: Limits, names: Sequence[str], deadline: float) -> None:
         walls = tree.walls_for(self.trusted)
         self.limits, self.deadline = limits, deadline
+        self.budget, self._used, self._loaded = float("inf"), 0.0, 0.0
         self.callbacks: list[Any] = []
         self.reason = ""
         self.printed = b""
@@ -104,6 +117,7 @@ class Sandbox:
                 "PATH": os.defpath,
                 "MPLBACKEND": "agg",
                 "OMP_NUM_THREADS": "1",
+                "TORCH_COMPILE_DISABLE": "1",  # torch.compile gives back what it is given
                 "USER": "student",
                 **dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"), home),
             },
@@ -114,12 +128,15 @@ class Sandbox:
         threading.Thread(target=self._collect_output, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
         try:
-            self._receive(limits.start)  # it says that it is ready
+            self._receive(self._until(limits.start))  # it says that it is ready
         except SandboxEnded as error:
             self.close()
             raise SandboxEnded(
                 f"it did not start: {error} {self.output().strip()[-500:]}"
             ) from None
+        self._measure()
+        self._loaded = self._used  # loading torch is not the student's time
+        self.budget = limits.total
         for file in (package / "ddpm_tutorial").rglob("*.py"):
             file.unlink()  # all is loaded, and nobody need read it
 
@@ -137,6 +154,10 @@ class Sandbox:
             with contextlib.suppress(OSError):
                 os.close(end)
         shutil.rmtree(self.place, ignore_errors=True)
+
+    def spent(self) -> float:
+        """Seconds of processor time that the student's code has used."""
+        return self._used - self._loaded
 
     def run(self, source: str) -> dict[str, Any]:
         """Execute a cell: its last value as text, and its figures. Raises as `call` does."""
@@ -174,13 +195,13 @@ class Sandbox:
     def _ask(self, message: dict[str, Any]) -> Any:
         if self.process.poll() is not None:
             raise SandboxEnded(self.reason or "the process has ended")
-        until = time.monotonic() + self.limits.call
+        until = self._until(self.limits.call)
         self._send(message, until)
         while True:
-            reply = self._receive(until - time.monotonic())
+            reply = self._receive(until)
             try:
                 if "callback" in reply:
-                    with alarm(until - time.monotonic()):
+                    with alarm(until.processor - self._clock()):
                         answer = self._answer(reply)
                     self._send(answer, until)
                 elif "error" in reply:
@@ -222,35 +243,48 @@ class Sandbox:
 
         return wire.decode(message, other)
 
-    def _send(self, message: dict[str, Any], until: float) -> None:
+    def _send(self, message: dict[str, Any], until: Until) -> None:
         line = memoryview(json.dumps(message).encode() + b"\n")
         try:
             while line:
-                left = min(until, self.deadline) - time.monotonic()
-                if left <= 0 or not select.select([], [self._requests], [], left)[1]:
-                    self._too_long(until)
+                self._wait(until, [], [self._requests])
                 with contextlib.suppress(BlockingIOError):
                     line = line[os.write(self._requests, line[: 2**16]) :]
         except OSError:
             raise SandboxEnded(self._why()) from None
 
-    def _too_long(self, until: float) -> NoReturn:
-        if until >= self.deadline:
+    def _clock(self) -> float:
+        """Processor time of the student's processes, and of this thread, which answers them."""
+        return self._used + time.thread_time()
+
+    def _until(self, seconds: float) -> Until:
+        wall = time.monotonic() + self.limits.patience * seconds
+        return Until(self._clock() + seconds, min(wall, self.deadline))
+
+    def _check_time(self, until: Until) -> None:
+        if self.spent() > self.budget or time.monotonic() >= self.deadline:
             self._kill(f"all of it took longer than {self.limits.total:.0f} seconds")
-        else:
+        elif self._clock() > until.processor or time.monotonic() > until.wall:
             self._kill(
                 f"it took longer than {self.limits.call:.0f} seconds: "
                 "is there a loop that does not end?"
             )
+        else:
+            return
         raise SandboxEnded(self.reason)
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
-        until = time.monotonic() + seconds
+    def _wait(self, until: Until, reading: list[int], writing: list[int]) -> None:
+        """Until one of these can be read or written. Ends the process that takes too long."""
+        while True:
+            self._check_time(until)
+            left = min(0.1, until.wall - time.monotonic())
+            if any(select.select(reading, writing, [], max(left, 0.0))):
+                return
+
+    def _receive(self, until: Until) -> dict[str, Any]:
         end = self._unread.find(b"\n")
         while end < 0:
-            left = min(until, self.deadline) - time.monotonic()
-            if left <= 0 or not select.select([self._replies], [], [], left)[0]:
-                self._too_long(until)
+            self._wait(until, [self._replies], [])
             more = os.read(self._replies, 2**20)
             if not more:
                 raise SandboxEnded(self._why())
@@ -261,8 +295,7 @@ class Sandbox:
             if len(self._unread) > wire.LONGEST:
                 self._kill("the answer is too large")
                 raise SandboxEnded(self.reason)
-        if time.monotonic() > min(until, self.deadline):  # answers sent ahead need no waiting
-            self._too_long(until)
+        self._check_time(until)  # answers sent ahead need no waiting
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
         try:
@@ -304,6 +337,16 @@ class Sandbox:
             if room > 0:
                 self.printed += chunk[:room]
 
+    def _measure(self) -> None:
+        """Bring up to date how much processor time the process and its children have used."""
+        used = 0.0
+        with contextlib.suppress(psutil.Error):
+            parent = psutil.Process(self.process.pid)
+            for process in [parent, *parent.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    used += sum(process.cpu_times()[:4])  # its own, and those of ended children
+        self._used = max(self._used, used)
+
     def _watch(self) -> None:
         """End the process when it and its children together take too much."""
         with contextlib.suppress(psutil.Error):
@@ -319,6 +362,7 @@ class Sandbox:
                 if memory > self.limits.resident:
                     gigabytes = self.limits.resident / 2**30
                     self._kill(f"it took more than {gigabytes:.0f} GiB of memory")
+                self._measure()
                 time.sleep(0.05)
 
 
@@ -332,30 +376,52 @@ class StandIn:
         """Call it where it is."""
         return self.sandbox.call(self.function, arguments, keywords)
 
-    def gradient(self, *arguments: Any, of: int) -> Any:
+    def gradient(self, *arguments: Any, of: int, mixed: bool = False) -> Any:
         """`ddpm_tutorial.coursework.gradient`, computed where the function is."""
-        return self.sandbox.call(self.function, arguments, {"of": of}, do="gradient")
+        how = {"of": of, "mixed": mixed}
+        return self.sandbox.call(self.function, arguments, how, do="gradient")
+
+    def trial(self, *arguments: Any) -> Any:
+        """`ddpm_tutorial.coursework.trial`, where the function is: it gets copies of the test's.
+
+        What is changed or the same is judged by the values, here.
+        """
+        found = self.sandbox.call(self.function, arguments, {}, do="trial")
+        whole = isinstance(found, list) and len(found) == 3 and isinstance(found[1], list)
+        if not whole or len(found[1]) != len(arguments):
+            raise StudentError("the answer cannot be read (not that of a trial)")
+        return found
+
+    def through_network(self, *arguments: Any) -> Any:
+        """`ddpm_tutorial.coursework.through_network`, where the function is."""
+        found = self.sandbox.call(self.function, arguments, {}, do="through_network")
+        if not isinstance(found, list) or len(found) != 2:
+            raise StudentError("the answer cannot be read (not that of a network)")
+        return found
+
+    def recorded(self, name: str, *arguments: Any) -> Any:
+        """`ddpm_tutorial.coursework.recorded`, where the function is."""
+        found = self.sandbox.call(self.function, (name, *arguments), {}, do="recorded")
+        if not isinstance(found, list) or not all(isinstance(call, list) for call in found):
+            raise StudentError("the answer cannot be read (not that of a record)")
+        return found
 
     def state_dict(self) -> Any:
         """The weights of a network, as values: what the student's process says that they are."""
         return self.sandbox.call(self.function, (), {}, do="state_dict")
 
-    def arguments_after(self, *arguments: Any) -> Any:
-        """Call it: what its arguments are afterwards, for it gets copies of the test's."""
-        return self.sandbox.call(self.function, arguments, {}, do="arguments_after")
-
 
 @contextlib.contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in what takes longer. In a program's first thread only."""
+    """Raise TimeoutError in what uses more processor time. In a program's first thread only."""
 
     def ring(*_: object) -> NoReturn:
         raise TimeoutError("it takes too long")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, max(seconds, 1e-3))
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

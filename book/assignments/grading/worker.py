@@ -10,8 +10,10 @@ import base64
 import contextlib
 import io
 import json
+import linecache
 import os
 import sys
+import traceback
 import types
 from importlib import import_module
 from typing import Any
@@ -53,14 +55,16 @@ def run_cell(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
 
     Lines that are not Python (%magic, !shell) end in an error, as they should.
     """
+    name = f"<cell {len(linecache.cache)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     body = ast.parse(source).body
     last = body[-1] if body else None
     if isinstance(last, ast.Expr):
         body.pop()
-    exec(compile(ast.Module(body, []), "<cell>", "exec"), namespace)
+    exec(compile(ast.Module(body, []), name, "exec"), namespace)
     text = None
     if isinstance(last, ast.Expr):
-        value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
+        value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
         text = None if value is None else repr(value)[:10_000]
     return {"text": text, "figures": figures()}
 
@@ -86,17 +90,27 @@ def answer(request: dict[str, Any], link: Any, namespace: dict[str, Any]) -> dic
             return {"value": link.encode(run_cell(request["source"], namespace))}
         function = link.resolve(request["function"], namespace)
         arguments, keywords = link.decode(request["arguments"]), link.decode(request["keywords"])
-        if request["do"] == "gradient":
+        if request["do"] in ("gradient", "trial", "through_network", "recorded"):
             arguments = [function, *arguments]
-            function = import_module("ddpm_tutorial.coursework").gradient
+            function = getattr(import_module("ddpm_tutorial.coursework"), request["do"])
         if request["do"] == "state_dict":
             function = function.state_dict
-        if request["do"] == "arguments_after":
-            function(*arguments)
-            return {"value": link.encode(arguments)}
         return {"value": link.encode(function(*arguments, **keywords))}
     except BaseException as error:
-        return {"error": type(error).__name__, "message": str(error)[:2000]}
+        return {"error": type(error).__name__, "message": in_words(error)[:2000]}
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says, with the line of the student's that it comes from."""
+    said = ""
+    with contextlib.suppress(BaseException):  # an error of a student's own may raise when asked
+        said = str(error)
+        if type(error).__name__ != "Wrong":
+            lines = traceback.extract_tb(error.__traceback__)
+            files = [line.filename for line in lines if line.filename.startswith("<cell ")]
+            explain = import_module("ddpm_tutorial.coursework").explain
+            said = explain(error, files[-1] if files else "")
+    return said
 
 
 def main() -> None:

@@ -1,0 +1,39 @@
+"""A sample of the spoilt solutions; tools/mutate_solutions.py grades them all."""
+
+import ast
+
+import matplotlib
+import pytest
+from test_assignments import load
+
+matplotlib.use("agg")
+
+
+@pytest.fixture(scope="module")
+def mutate():
+    return load("mutate_solutions")
+
+
+@pytest.mark.parametrize("name", ["01-gaussians", "02-bound", "03-forward"])
+def test_a_sample_of_mutants_loses_its_points(mutate, name):
+    mutants = mutate.mutants(name)
+    for number in range(0, len(mutants), 31):
+        if not mutate.set_aside(name, mutants[number]):
+            assert not mutate.survives(name, number), mutants[number]
+
+
+def test_a_mutant_is_another_program_in_one_place(mutate):
+    tree = ast.parse("def f(x, y):\n    return -x.sqrt() + 2 * y")
+    found = [words for words, _ in mutate.edits(tree)]
+    for words in ("x -> y", "Add -> Sub", "2 -> 3", "x.sqrt() -> x", "-x.sqrt() without its sign"):
+        assert any(words in each for each in found), words
+    sources = {mutant.source for mutant in mutate.mutants("01-gaussians")}
+    assert len(sources) == len(mutate.mutants("01-gaussians"))
+
+
+def test_what_is_set_aside_exists_and_has_a_reason(mutate):
+    for where, reasons in mutate.ASIDE.items():
+        name, part = where.split()
+        known = {mutant.name for mutant in mutate.mutants(name) if mutant.part == part}
+        assert set(reasons) <= known
+        assert all(len(reason) > 10 for reason in reasons.values())
