@@ -1,6 +1,6 @@
 """Spoil the model answers of the assignments, one place at a time, and see that points are lost.
 
-    python tools/mutate_solutions.py [--write] [--every N] [ASSIGNMENT ...]
+    python tools/mutate_solutions.py [--write] [--every N] [--long] [ASSIGNMENT ...]
 
 A mutant differs from the solution in one operator, constant, index, name, keyword or call. Each is
 graded in this process, as tools/grade_variants.py grades, for at most some seconds of processor
@@ -33,6 +33,7 @@ ASIDE = json.loads((ROOT / "tests/coursework/mutants.json").read_text(encoding="
 BEGIN, END = "<!-- mutants: begin -->\n", "<!-- mutants: end -->"
 SECONDS = {"04-training": 40}  # of processor time for one mutant; 15 elsewhere
 SHARE = 0.99
+LONG = {"train", "sampler"}  # a mutant of these takes a quarter of a minute: only with --long
 Edit = Callable[[], None]
 SWAPS: dict[type, list[Any]] = {
     ast.Add: [ast.Sub()],
@@ -177,6 +178,9 @@ def set_aside(assignment: str, mutant: Variant) -> str | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put the table into INSTRUCTORS.md")
+    parser.add_argument(
+        "--long", action="store_true", help=f"take {' and '.join(sorted(LONG))} as well"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every Nth mutant only")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes at a time")
     parser.add_argument("assignments", nargs="*", default=assignments())
@@ -187,6 +191,7 @@ def main() -> None:
         (name, k)
         for name in arguments.assignments
         for k in range(0, len(mutants(name)), arguments.every)
+        if arguments.long or mutants(name)[k].part not in LONG
     ]
     context: Any = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
