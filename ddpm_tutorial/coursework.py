@@ -21,6 +21,8 @@ from ddpm_tutorial.coursework_values import (
 )
 from ddpm_tutorial.diagnosis import describe, describe_error, without_ones
 
+__all__ = ["Watched", "check", "examine", "gradient", "hint", "recorded", "through_network"]
+
 CHANGED = "the function changes what it is given: work on a copy of argument"
 OWN_DRAWS = (
     "the same call gives another answer the second time: draw nothing of your own, and keep nothing"
@@ -193,8 +195,7 @@ def gradient(function: Callable[..., Any], *arguments: Any, of: int, mixed: bool
 def trial(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Call it twice, with copies: the answer, the arguments after it, and the second answer."""
     if hasattr(function, "trial"):  # the grader's stand-in: tried where the function is
-        found: list[Any] = function.trial(*arguments)
-        return found
+        return list(function.trial(*arguments))
     given = copy_of(list(arguments))
     answer = copy_of(function(*given))
     return [answer, given, function(*copy_of(list(arguments)))]
@@ -207,8 +208,7 @@ def through_network(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     to its weights, or it will not be trained. Raises Wrong where it is not.
     """
     if hasattr(function, "through_network"):  # the grader's stand-in
-        found: list[Any] = function.through_network(*arguments)
-        return found
+        return list(function.through_network(*arguments))
     weight = torch.tensor(0.5, requires_grad=True)
 
     def network(x_t: Tensor, t: Tensor) -> Tensor:

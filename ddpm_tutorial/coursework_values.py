@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ddpm_tutorial.diagnosis import without_ones
 
+#: The known mistakes, and the value that each gives where the right one is asked for.
 MISTAKES = Path(__file__).parent / "assets/mistakes.json"
 
 

@@ -55,7 +55,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-ADVICE = {  # what an error of Python's or torch's says, and what that mostly means
+#: What an error of Python's or torch's says, and what that mostly means.
+ADVICE = {
     r"must match the size|size mismatch|shapes cannot be multiplied|expanded size|broadcast|"
     r"is invalid for input of size|number of dimensions": "these shapes do not fit each other: "
     "print the shape of each tensor in this line",

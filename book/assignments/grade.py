@@ -303,6 +303,8 @@ def main() -> None:
     there = sorted(path.parent.name for path in root.glob(f"submitted/*/{assignment}"))
     if missing := set(arguments.student or ()) - set(there):
         raise SystemExit(f"nothing submitted for {assignment} by: {', '.join(sorted(missing))}")
+    Sandbox.trusted = arguments.trust_students
+    print(walls_for(Sandbox.trusted).summary())
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
         try:
             terms = terms_of(gradebook, root, assignment, there)
@@ -313,8 +315,6 @@ def main() -> None:
     for stranger in unknown(root, assignment, known):
         print(one_line(stranger))
     students = chosen(arguments, root, there, terms)
-    Sandbox.trusted = arguments.trust_students
-    print(walls_for(Sandbox.trusted).summary())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     apart, results, whole = grade_all(assignment, students, arguments.jobs), list[Result](), True
     try:
