@@ -25,7 +25,7 @@ def chapters_of_names() -> Places:
     for path in sorted(BOOK.glob("[0-9]*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", code))):
+        for node in ast.walk(ast.parse(re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", code))):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ddpm_tutorial"):
                 module = str(node.module).removeprefix("ddpm_tutorial").removeprefix(".")
                 for alias in node.names:

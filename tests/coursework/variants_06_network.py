@@ -169,7 +169,7 @@ def residual_block(x, about_t, conv_1, modulate, conv_2, shortcut=None):
     return h + x[:, :, : h.shape[2], : h.shape[3]]
 
 
-@wrong("block", "no gradient reaches argument 5")
+@wrong("block", "no gradient reaches argument 6")
 def residual_block(x, about_t, conv_1, modulate, conv_2, shortcut=None):
     """The shortcut is not used: the mean of the channels stands for it."""
     h = F.conv2d(F.silu(group_norm(x, 8)), conv_1, padding=1)
@@ -682,7 +682,7 @@ SLIPS = [
             ("F.silu(group_norm(x, 8))", "group_norm(x, 8)"),
         ),
         (
-            "no gradient reaches argument 2",
+            "no gradient reaches argument 3",
             "The first convolution forgotten.",
             (
                 "F.conv2d(F.silu(group_norm(x, 8)), conv_1, padding=1)",
@@ -902,7 +902,7 @@ SLIPS = [
             ("F.pixel_unshuffle(x_t, 2)", "group_norm(F.pixel_unshuffle(x_t, 2), 1)"),
         ),
         (
-            "no gradient reaches argument 1: was it detached?",
+            "no gradient reaches argument 2: was it detached?",
             "Nothing goes back through the bridge.",
             ("bridge(h, bottom", "bridge(h.detach(), bottom"),
         ),
