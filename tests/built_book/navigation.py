@@ -107,7 +107,7 @@ def test_the_first_page_leads_to_every_chapter_with_one_click(open_page, server,
 
 
 @pytest.mark.parametrize(
-    ("door", "place"), [("Read", "01-denoise"), ("Run", "run-it"), ("Teach", "assignments/index")]
+    ("door", "place"), [("Read", "01-denoise"), ("Run", "run-it"), ("Teach", "teaching")]
 )
 def test_a_door_leads_there_by_mouse_and_key(open_page, door, place):
     for press in (lambda card: card.click(), lambda card: card.locator("a").press("Enter")):
