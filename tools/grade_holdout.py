@@ -15,17 +15,10 @@ them. The next edition gets new ones, and these then become known answers like t
 
 import argparse
 import json
-import multiprocessing
 import re
-from concurrent.futures import ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib
-import torch
-from grade_variants import ROOT, Variant, cells_of, points_lost, write_between
-from tqdm import tqdm
-
-from ddpm_tutorial.machine import cores
+from grade_variants import ROOT, Variant, cells_of, on_all_cores, points_lost, write_between
 
 HOLDOUT = ROOT / "tests/coursework/holdout"
 BEGIN, END = "<!-- holdout: begin -->\n", "<!-- holdout: end -->"
@@ -95,12 +88,8 @@ def main() -> None:
     every = sorted(path.stem for path in HOLDOUT.glob("*.json"))
     parser.add_argument("assignments", nargs="*", default=every)
     arguments = parser.parse_args()
-    matplotlib.use("agg")
-    torch.set_num_threads(1)  # one for each of the processes
     todo = [(name, k) for name in arguments.assignments for k in range(len(answers_to(name)))]
-    context: Any = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(cores(), mp_context=context) as pool:
-        done = list(tqdm(pool.map(graded, *zip(*todo, strict=True)), total=len(todo)))
+    done = on_all_cores(graded, todo)
     found: dict[str, list[dict[str, str]]] = {name: [] for name in arguments.assignments}
     for (name, number), lost in zip(todo, done, strict=True):
         found[name].append(lost)

@@ -127,12 +127,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into INSTRUCTORS.md")
     parser.add_argument("assignments", nargs="*", default=assignments())
     arguments = parser.parse_args()
-    matplotlib.use("agg")
-    torch.set_num_threads(1)  # one for each of the processes
     todo = [(name, k) for name in arguments.assignments for k in range(len(answers_to(name)))]
-    context: Any = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(cores(), mp_context=context) as pool:
-        done = list(tqdm(pool.map(verdict, *zip(*todo, strict=True)), total=len(todo)))
+    done = on_all_cores(verdict, todo)
     verdicts: dict[str, list[str | None]] = {name: [] for name in arguments.assignments}
     for (name, _), complaint in zip(todo, done, strict=True):
         verdicts[name].append(complaint)
@@ -142,6 +138,15 @@ def main() -> None:
     if said := [line for name, found in verdicts.items() for line in failures(name, found)]:
         raise SystemExit("\n".join(["", *said]))
     print("\nEvery wrong answer lost its points and was told why; no right answer lost any.")
+
+
+def on_all_cores(grade: Callable[[str, int], Any], todo: list[tuple[str, int]]) -> list[Any]:
+    """What `grade` gives for each assignment and number, in their order."""
+    matplotlib.use("agg")
+    torch.set_num_threads(1)  # one for each of the processes
+    context: Any = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(cores(), mp_context=context) as pool:
+        return list(tqdm(pool.map(grade, *zip(*todo, strict=True)), total=len(todo)))
 
 
 def write_between(begin: str, end: str, text: str) -> None:
