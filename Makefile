@@ -31,8 +31,8 @@ tools:  ## List the programs that make or check the rest.
 	@$(FIRST_LINES) tools/*.py
 
 # Installed anew whenever the dependencies change: by uv where it is there, or else by pip. For pip,
-# with TORCH=cpu, PyTorch comes first, from its own index, without the libraries for GPUs; what
-# follows finds it there. With LOCK= (nothing), the newest versions are taken.
+# with TORCH=cpu, PyTorch comes first, from its own index, which lacks most versions of other packages;
+# what follows finds it there. With LOCK= (nothing), the newest versions are taken.
 $(READY): pyproject.toml $(LOCK)
 ifdef UV
 	@$(UV) run --quiet --no-project --python $(PYTHON) tools/check_python.py $(TORCH)
@@ -43,7 +43,7 @@ else
 	@$(PYTHON) tools/check_python.py $(TORCH)
 	$(PYTHON) -m venv .venv
 ifeq ($(TORCH),cpu)
-	$(INSTALL) --index-url $(CPU_INDEX) torch torchvision
+	$(INSTALL) --no-deps --index-url $(CPU_INDEX) torch torchvision
 endif
 endif
 	$(INSTALL) --editable ".[$(EXTRAS)]"
@@ -71,7 +71,7 @@ test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wr
 	$(BIN)/python tools/grade_variants.py
 	rm -rf $(ALONE)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(ALONE)/installed .
-	for path in book/*.ipynb; do \
+	for path in $(NOTEBOOKS); do \
 		folder=$(ALONE)/$$(basename $$path .ipynb) && mkdir -p $$folder && cp $$path $$folder || exit 1; \
 	done
 	PYTHONPATH=$(CURDIR)/$(ALONE)/installed OMP_NUM_THREADS=1 \

@@ -140,12 +140,14 @@ def main() -> None:
     print("\nEvery wrong answer lost its points and was told why; no right answer lost any.")
 
 
-def on_all_cores(grade: Callable[[str, int], Any], todo: list[tuple[str, int]]) -> list[Any]:
+def on_all_cores(
+    grade: Callable[[str, int], Any], todo: list[tuple[str, int]], jobs: int | None = None
+) -> list[Any]:
     """What `grade` gives for each assignment and number, in their order."""
     matplotlib.use("agg")
     torch.set_num_threads(1)  # one for each of the processes
     context: Any = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(cores(), mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs or cores(), mp_context=context) as pool:
         return list(tqdm(pool.map(grade, *zip(*todo, strict=True)), total=len(todo)))
 
 

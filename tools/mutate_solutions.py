@@ -13,17 +13,13 @@ import argparse
 import ast
 import copy
 import json
-import multiprocessing
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from typing import Any
 
 import grade_variants
-import matplotlib
-import torch
 from grade_variants import ROOT, assignments, cells_of, points_lost
 from variants import Variant
 
@@ -185,17 +181,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=cores(), help="processes at a time")
     parser.add_argument("assignments", nargs="*", default=assignments())
     arguments = parser.parse_args()
-    matplotlib.use("agg")
-    torch.set_num_threads(1)
     todo = [
         (name, k)
         for name in arguments.assignments
         for k in range(0, len(mutants(name)), arguments.every)
         if arguments.long or mutants(name)[k].part not in LONG
     ]
-    context: Any = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
-        alive = list(pool.map(survives, *zip(*todo, strict=True)))
+    alive = grade_variants.on_all_cores(survives, todo, arguments.jobs)
     outcome: dict[str, list[tuple[Variant, bool]]] = {}
     for (name, k), still in zip(todo, alive, strict=True):
         outcome.setdefault(name, []).append((mutants(name)[k], still))
