@@ -94,28 +94,23 @@ class Reader:
 
     def relation(self) -> str:
         """Sums with signs of relation between them."""
-        latex = self.sum()
-        while True:
-            before = self.place, self.end
-            sign = self.sign(*RELATIONS)
-            more = self.attempt("sum") if sign else ""
-            if not more:
-                self.place, self.end = before
-                return latex
-            latex, self.plain = f"{latex} {RELATIONS[sign]} {more}", False
+        return self.chain(self.sum(), "sum", RELATIONS)
 
     def sum(self) -> str:
         """Products with + and - between them."""
-        latex = "-" if self.sign("-") else ""
-        latex += self.product()
+        lead = "-" if self.sign("-") else ""
+        return self.chain(lead + self.product(), "product", {"+": "+", "-": "-"})
+
+    def chain(self, latex: str, rule: str, signs: dict[str, str]) -> str:
+        """What follows after `latex`, as long as one of the signs stands between."""
         while True:
             before = self.place, self.end
-            sign = self.sign("+", "-")
-            more = self.attempt("product") if sign else ""
+            sign = self.sign(*signs)
+            more = self.attempt(rule) if sign else ""
             if not more:
                 self.place, self.end = before
                 return latex
-            latex, self.plain = f"{latex} {sign} {more}", False
+            latex, self.plain = f"{latex} {signs[sign]} {more}", False
 
     def product(self) -> str:
         """Powers side by side, or with * or / between them."""
