@@ -319,7 +319,7 @@ def test_processor_time_counts_and_not_that_on_the_wall():
         assert sandbox.spent() < 1
         with pytest.raises(SandboxEnded, match="longer than 1 seconds"):
             sandbox.run("while True:\n    pass")
-        assert 1 <= sandbox.spent() < 4
+        assert 0.99 <= sandbox.spent() < 4  # counted in hundredths of a second
 
 
 def test_what_only_waits_is_ended_too():
