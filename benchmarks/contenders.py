@@ -10,13 +10,12 @@ the peers by AdamW at a rate up to 1e-3, the default of two of them.
 import contextlib
 import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ddpm_tutorial import DDPMConfig, needs_extra, update_ema
+from ddpm_tutorial import DDPMConfig, needs_extra, sample, update_ema
 
 BATCH, STEPS = 32, 50
 LEARNING_RATE, WARMUP, EMA_DECAY = 1e-3, 100, 0.999
@@ -146,7 +145,7 @@ class Smalldiffusion(Peer):
 
 
 class Ours(Peer):
-    """The default model of this package, for the measurements of speed."""
+    """The default model of this package."""
 
     name = "ddpm_tutorial"
     settings = "UNet (48, 96), image folded 2x2, attention at 7; v, cosine"
@@ -154,11 +153,14 @@ class Ours(Peer):
     def __init__(self) -> None:
         self.network = DDPMConfig().build()
 
+    def draw(self, network: nn.Module, n: int) -> Tensor:
+        return sample(network, n, "ddim", STEPS, batch_size=n)
+
     def evaluate(self, x: Tensor) -> Any:
         return self.network.network(x, torch.full((len(x),), 500))
 
 
-PEERS: list[Callable[[], Peer]] = [Diffusers, DenoisingDiffusionPytorch, Smalldiffusion]
+CONTENDERS: list[type[Peer]] = [Ours, Diffusers, DenoisingDiffusionPytorch, Smalldiffusion]
 
 
 class Trainer:

@@ -5,7 +5,9 @@
 writes what it measured into benchmarks/results.json as it goes, and benchmarks/results.md from it.
 Without names it measures all three, which takes an hour and three quarters on two CPU cores.
 Nothing else should run meanwhile: a second program on the same cores costs far more than its share.
-It also leaves benchmarks/after-60-seconds.png, what this package has learned by then.
+The part on quality keeps each model that it has trained under runs/bench until all are measured, so
+a second call goes on where the first was stopped. It also leaves benchmarks/after-60-seconds.png,
+what this package has learned by then.
 """
 
 import argparse
@@ -21,8 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import BATCH, PEERS, STEPS, Ours, Peer, Trainer
+from contenders import BATCH, CONTENDERS, Ours, Peer, Trainer
 from report import main as write_report
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
@@ -46,12 +51,12 @@ from ddpm_tutorial.plotting import save_sheet
 
 RESULTS = Path(__file__).parent / "results.json"
 SHEET = Path(__file__).parent / "after-60-seconds.png"  # a hundred digits
+RUNS = Path(__file__).parent.parent / "runs" / "bench"
 ROUNDS = 5  # contenders take turns, so that a slow minute of the machine hits all of them
 SEED = 0
 DRAW = 250  # samples at a time
-SIDE_BY_SIDE, TARGET = 1000, 2000  # samples for the FID: beside the peers, and of ours alone
+SIDE_BY_SIDE = 1000  # samples for the FID
 BUDGETS = (60, 240, 600)  # seconds of training
-TARGET_BUDGET = 300
 LIBRARIES = ("diffusers", "denoising-diffusion-pytorch", "smalldiffusion", "torchmetrics")
 
 
@@ -90,7 +95,7 @@ def main() -> None:
 def measure_speed(train_images, unseen, accelerator, keep) -> None:
     """Images/s in training and network evaluations/s, contenders in turn."""
     torch.manual_seed(SEED)
-    contenders: list[Peer] = [Ours(), *(peer() for peer in PEERS)]
+    contenders = [make() for make in CONTENDERS]
     ours = _forever(train_images, accelerator)
     trainers = [None, *(Trainer(peer) for peer in contenders[1:])]
     figures: dict[str, dict[str, Any]] = {c.name: {"settings": c.settings} for c in contenders}
@@ -211,75 +216,69 @@ def measure_overhead(train_images, unseen, accelerator, keep) -> None:
 
 def measure_quality(train_images, unseen, accelerator, keep) -> None:
     """FID of models trained from nothing for the same time."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    makers = {make.name: make for make in CONTENDERS}
+    runs = [(name, budget) for name in makers for budget in BUDGETS]
+    for name, budget in runs:  # all training first: its time counts, and that of sampling does not
+        if not _kept(name, budget).exists():
+            torch.manual_seed(SEED)
+            network, steps = _trained(makers[name](), budget, train_images, accelerator)
+            weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+            write_atomically(_kept(name, budget), save(weights, {"steps": str(steps)}))
     classifier = load_classifier()
     unseen_features, _ = classify(classifier, unseen)
-    train_features, _ = classify(classifier, train_images)
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(SEED))
-
-    def fid(draw: Callable[[int], torch.Tensor], n: int, what: str, sheet: bool = False) -> float:
-        torch.manual_seed(SEED)
-        parts = []
-        for _ in tqdm(range(n // DRAW), unit="batch", desc=f"sampling {what}"):
-            with torch.no_grad(), accelerator.autocast():
-                parts.append(draw(DRAW))
-        # Through bytes, as pictures are kept: no contender is measured on values beyond them.
-        images = from_bytes(to_bytes(torch.cat(parts)))
-        if sheet:
-            save_sheet(SHEET, images[:100])
-        features, _ = classify(classifier, images)
-        return round(frechet_distance(features, unseen_features), 3)
-
+    real, _ = classify(classifier, train_images[order[:SIDE_BY_SIDE]])
     figures: dict[str, Any] = {
         "references": len(unseen),
-        "floor": {
-            str(n): round(frechet_distance(train_features[order[:n]], unseen_features), 3)
-            for n in (SIDE_BY_SIDE, TARGET)
-        },
+        "floor": round(frechet_distance(real, unseen_features), 3),
         "side_by_side": SIDE_BY_SIDE,
-        "contenders": {},
+        "contenders": {name: {} for name in makers},
     }
-    ours: dict[str, Any] = {}
-    figures["contenders"]["ddpm_tutorial"] = ours
-    for budget in sorted({*BUDGETS, TARGET_BUDGET}):
+    for name, budget in runs:
+        contender = makers[name]()
+        with safe_open(_kept(name, budget), "pt") as file:
+            steps, keys = int(file.metadata()["steps"]), file.keys()
+            contender.network.load_state_dict({key: file.get_tensor(key) for key in keys})
+        contender.network.eval()
         torch.manual_seed(SEED)
-        model = DDPMConfig().build()
-        settings = TrainingConfig(minutes=budget / 60, batch_size=BATCH, seed=SEED)
-        bar = tqdm(total=budget, unit="s", desc=f"training ddpm_tutorial for {budget} s")
-        for record in train(model, train_images, settings, accelerator=accelerator):
-            bar.update(min(int(record.seconds), budget) - bar.n)
-        bar.close()
-
-        def draw(n: int, ema=record.ema) -> torch.Tensor:
-            return sample(ema, n, "ddim", STEPS, batch_size=n)
-
-        n = TARGET if budget == TARGET_BUDGET else SIDE_BY_SIDE
-        ours[str(budget)] = {
-            "steps": record.step,
-            f"fid_{n}": fid(draw, n, f"ddpm_tutorial at {budget} s", sheet=budget == BUDGETS[0]),
-        }
+        parts = []
+        for _ in tqdm(range(SIDE_BY_SIDE // DRAW), "sampling", unit=f"batch, {name} at {budget} s"):
+            with torch.no_grad(), accelerator.autocast():
+                parts.append(contender.draw(contender.network, DRAW))
+        # Through bytes, as pictures are kept: no contender is measured on values beyond them.
+        images = from_bytes(to_bytes(torch.cat(parts)))
+        if (name, budget) == (Ours.name, BUDGETS[0]):
+            save_sheet(SHEET, images[:100])
+        features, _ = classify(classifier, images)
+        fid = round(frechet_distance(features, unseen_features), 3)
+        figures["contenders"][name][str(budget)] = {"steps": steps, "fid": fid}
         keep(figures)
-    for make in PEERS:
-        for budget in BUDGETS:
-            torch.manual_seed(SEED)
-            peer = make()
-            trainer, spent = Trainer(peer), 0.0
-            bar = tqdm(total=budget, unit="s", desc=f"training {peer.name} for {budget} s")
-            while spent < budget:
-                began = time.monotonic()
-                x0 = train_images[torch.randint(len(train_images), (BATCH,))]
-                trainer.step(x0, accelerator.autocast(), spent / budget)
-                spent += time.monotonic() - began
-                bar.update(min(int(spent), budget) - bar.n)
-            bar.close()
+    for name, budget in runs:
+        _kept(name, budget).unlink()
 
-            def draw(n: int, peer=peer, ema=trainer.ema) -> torch.Tensor:
-                return peer.draw(ema, n)
 
-            figures["contenders"].setdefault(peer.name, {})[str(budget)] = {
-                "steps": trainer.step_number,
-                f"fid_{SIDE_BY_SIDE}": fid(draw, SIDE_BY_SIDE, f"{peer.name} at {budget} s"),
-            }
-            keep(figures)
+def _kept(name: str, budget: int) -> Path:
+    """Where the weights of a contender wait until all are measured."""
+    return RUNS / f"{name}-{budget}.safetensors"
+
+
+def _trained(contender: Peer, budget: int, images, accelerator) -> tuple[nn.Module, int]:
+    """The network with averaged weights after `budget` seconds from nothing, and the steps done."""
+    with tqdm(total=budget, unit="s", desc=f"training {contender.name} for {budget} s") as bar:
+        if isinstance(contender, Ours):
+            settings = TrainingConfig(minutes=budget / 60, batch_size=BATCH, seed=SEED)
+            for record in train(contender.network, images, settings, accelerator=accelerator):
+                bar.update(min(int(record.seconds), budget) - bar.n)
+            return record.ema, record.step
+        trainer, spent = Trainer(contender), 0.0
+        while spent < budget:
+            began = time.monotonic()
+            x0 = images[torch.randint(len(images), (BATCH,))]
+            trainer.step(x0, accelerator.autocast(), spent / budget)
+            spent += time.monotonic() - began
+            bar.update(min(int(spent), budget) - bar.n)
+        return trainer.ema, trainer.step_number
 
 
 def _forever(images, accelerator):
