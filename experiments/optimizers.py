@@ -15,7 +15,7 @@ there is one. What is done is kept under runs/optimizers, so that a second call 
 side by side share the work: a run takes eight minutes on one core that is fast at bfloat16, and
 half an hour on one that is not. --speed takes the time of a step, also on one thread, in the
 precision of this machine: the time that the process has the processor, the least of several rounds
-in turn. Both write book/results/optimizers.json from what there is.
+in turn. Each call writes book/results/optimizers.json from what there is.
 """
 
 import argparse
@@ -34,13 +34,11 @@ from _results import (
     complete_mnist,
     floor_for,
     name_of_precision,
-    read_figures,
     share_work,
     shared_work,
     with_spread,
-    write_results,
+    write_work,
 )
-from accelerate import Accelerator
 from tqdm import tqdm
 
 from ddpm_tutorial import (
@@ -56,6 +54,7 @@ from ddpm_tutorial import (
     train,
 )
 
+NAME, SPEED = "optimizers", "speed"
 IMAGES = 48_000  # seen in training, in each case
 HELD_OUT = 10_000
 LOSS_IMAGES, SAMPLER, SAMPLING_STEPS = 5_000, "dpm++", 10
@@ -92,11 +91,11 @@ CASES = {
     "Muon, warm-up of 300": Case(warmup_steps=300),
 }
 
-# First each optimiser with each way to draw t, since these belong together.
+# First each optimiser with each way to draw t, then both at other rates: these belong together.
 _NAMES = list(CASES)
 PARTS = {
     f"{name} {seed}": (name, seed)
-    for names in (_NAMES[:4], _NAMES[4:])
+    for names in (_NAMES[:4], _NAMES[4:8], _NAMES[8:])
     for seed in SEEDS
     for name in names
 }
@@ -117,15 +116,16 @@ def main() -> None:
     parser.add_argument("--runs", action="store_true", help="train and measure the cases")
     parser.add_argument("--speed", action="store_true", help="take the time of a step")
     arguments = parser.parse_args()
-    started, figures = time.monotonic(), read_figures("optimizers")
-    precision = figures.get("precision_of_speed", "float32")
     if arguments.runs:
         run_all()
     if arguments.speed:
-        accelerator = make_accelerator()
-        figures["milliseconds"] = milliseconds(accelerator)
-        precision = name_of_precision(accelerator)
-    figures |= {
+        share_work(NAME, {SPEED: measure_speed})
+    found = shared_work(NAME, [*PARTS, SPEED])
+    if not found:
+        raise SystemExit(f"nothing was measured yet: {parser.format_usage()}")
+    cases = collected(found)
+    speed = found[SPEED]["figures"] if SPEED in found else {}
+    figures = {
         "images": IMAGES,
         "seeds": list(SEEDS),
         "starts": len(STARTS),
@@ -135,11 +135,14 @@ def main() -> None:
         "sampling_steps": SAMPLING_STEPS,
         "held_out": HELD_OUT,
         "loss_images": LOSS_IMAGES,
-        "precision_of_speed": precision,
-        "cases": (cases := collected()),
+        "cases": cases,
         "differences": differences(cases),
+        "milliseconds": speed.get("milliseconds", {}),
     }
-    write_results("optimizers", figures, seed=SEEDS[0], started=started)
+    first = next(iter(found))
+    write_work(
+        NAME, figures, found, precision=found[first]["figures"]["precision"], machine_of=first
+    )
 
 
 def run_all() -> None:
@@ -158,7 +161,7 @@ def run_all() -> None:
             "precision": name_of_precision(make_accelerator()),
         }
 
-    share_work("optimizers", {part: functools.partial(measured, *PARTS[part]) for part in PARTS})
+    share_work(NAME, {part: functools.partial(measured, *PARTS[part]) for part in PARTS})
 
 
 def trained(case: Case, seed: int, images: torch.Tensor, name: str) -> DDPM:
@@ -190,9 +193,9 @@ def fid(model: DDPM, start: int, classifier: Any, features: torch.Tensor) -> flo
     return frechet_distance(read(classifier, samples)[0], features)
 
 
-def collected() -> dict[str, Any]:
+def collected(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """For each case its settings, and mean and spread over its seeds, once it has all."""
-    cases, found = {}, shared_work("optimizers", PARTS)
+    cases = {}
     for name, case in CASES.items():
         runs = [
             found[part]["figures"] for part in PARTS if PARTS[part][0] == name and part in found
@@ -225,8 +228,12 @@ def differences(cases: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def milliseconds(accelerator: Accelerator) -> dict[str, dict[str, float]]:
-    """Of processor time for a step with each optimiser, by batch: the least of rounds in turn."""
+def measure_speed() -> dict[str, Any]:
+    """Milliseconds of processor time for a step with each optimiser, by batch.
+
+    The least of several rounds in turn.
+    """
+    accelerator = make_accelerator()
     torch.set_num_threads(1)
     images = load_mnist("train").images[:2000]
     found: dict[str, dict[str, float]] = {}
@@ -245,7 +252,7 @@ def milliseconds(accelerator: Accelerator) -> dict[str, dict[str, float]]:
                     next(records)
                 seconds[optimizer].append((time.process_time() - start) / 10)
         found[str(batch)] = {name: round(1000 * min(values), 1) for name, values in seconds.items()}
-    return found
+    return {"precision": name_of_precision(accelerator), "milliseconds": found}
 
 
 if __name__ == "__main__":

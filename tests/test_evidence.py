@@ -15,6 +15,7 @@ COMPARISONS = [
     "mistakes",
     "models",
     "network",
+    "optimizers",
     "samplers",
     "variants",
 ]
