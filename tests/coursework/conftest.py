@@ -19,6 +19,7 @@ MADE = (
     "__pycache__",
 )
 sys.path.insert(0, str(COURSE))
+sys.path += [str(ROOT / "tests/equations"), str(ROOT / "book/_ext")]
 ON_LINUX = sys.platform == "linux"
 
 

@@ -3,14 +3,19 @@
 import ast
 import importlib.util
 import re
+from itertools import groupby
 
 import nbformat
 import pytest
+from appendices import appendices_of
+from assignment_equations import NUMBER
+from chapters import numbered_equations
 from conftest import COURSE, ROOT
 from grading.cells import read_cells
 from grading.magics import plain
 
 NAMES = sorted(path.stem for path in COURSE.glob("source/*/*.ipynb"))
+PLACED = NAMES[:5]  # those whose parts lead to their sections
 
 
 def load(script):
@@ -120,7 +125,7 @@ def test_students_need_nothing_but_the_package(name):
 def test_the_package_is_used_from_its_root_and_as_the_grader_gives_it(name):
     path = COURSE / "source" / name / f"{name}.ipynb"
     cells = read_cells(path)
-    prose = "".join(cell.source for cell in source_of(name).cells if cell.cell_type == "markdown")
+    prose = prose_of(name)
     faces = {"ddpm_tutorial.coursework": "coursework", "ddpm_tutorial.plotting": "plotting"}
     for module, _ in imported(cells):
         assert module in {"ddpm_tutorial", *faces} or not module.startswith("ddpm_tutorial")
@@ -130,6 +135,51 @@ def test_the_package_is_used_from_its_root_and_as_the_grader_gives_it(name):
         if module.startswith("ddpm_tutorial"):
             used.add(faces.get(module, what))
     assert sorted(source_of(name).metadata["grading"]["names"]) == sorted(used)
+
+
+def prose_of(name):
+    return "\n".join(cell.source for cell in source_of(name).cells if cell.cell_type == "markdown")
+
+
+def numbers_in_the_book():
+    """The number of each equation, by label, as its page prints it."""
+    letters = dict(zip(appendices_of(ROOT / "book/_toc.yml"), "ABCDEFG", strict=False))
+    found = {}
+    for page, of_page in groupby(numbered_equations().values(), key=lambda each: each.page):
+        above = letters.get(page) or str(int(page[:2]))
+        found |= {each.label: f"{above}.{n}" for n, each in enumerate(of_page, start=1)}
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_numbers_of_equations_are_those_of_the_book(name):
+    for number, label in NUMBER.findall(prose_of(name)):
+        assert numbers_in_the_book()[label] == number, label
+    unnamed = re.findall(r"\((?:\d+|[A-D])\.\d+\)(?!<)", prose_of(name))
+    assert not unnamed, (
+        "name the label behind the number, as book/_ext/assignment_equations.py says"
+    )
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_each_part_has_its_section_its_minutes_and_its_points(name):
+    prose = prose_of(name)
+    parts = re.findall(r"^## Part (\d+): .*\((\d+) points, (\d+) minutes.*\n\n(.*)", prose, re.M)
+    numbers, points, minutes, begin = zip(*parts, strict=True)
+    assert [int(each) for each in numbers] == list(
+        range(1, len(re.findall("^## ", prose, re.M)) + 1)
+    )
+    about = [cell.metadata.get("nbgrader", {}) for cell in source_of(name).cells]
+    assert [int(each) for each in points] == [each["points"] for each in about if each.get("grade")]
+    (said,) = re.findall(r"(\d+) minutes in all", prose)
+    assert sum(int(each) for each in minutes) == int(said)
+    for place in begin:
+        (number, page), *_ = re.findall(
+            r"^\*(Chapter \d+|Appendix B), \[[^\]]+\]\(\.\./\.\./([\w-]+)\.(?:ipynb|md)#[\w-]+\)",
+            place,
+        )
+        assert number in (f"Chapter {page[:2].lstrip('0')}", "Appendix B"), place
+        assert (number == "Appendix B") == (page == "gaussian-identities"), place
 
 
 def test_the_guide_has_the_present_table_of_answers():

@@ -13,7 +13,7 @@ from conftest import COURSE
 from variants import variants_of
 
 NAME = "01-gaussians"
-POINTS = 17
+POINTS = 19  # of 22: three are given by hand
 # The prior term on its own feet, so that whoever lacks part 3 lacks only that.
 PRIOR = """def prior_kl(mean, log_variance):
     return 0.5 * (log_variance.exp() + mean**2 - 1 - log_variance).sum(dim=1)"""

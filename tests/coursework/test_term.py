@@ -12,7 +12,7 @@ from conftest import COURSE
 from test_class import KL, NAME, UNANSWERED, named, solution
 
 CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Gaussians (4711)
-    Points Possible,,,,,17.00
+    Points Possible,,,,,22.00
 "Abel, Anna",101,1,anna,Group 1,
 "Cohen, Ben",102,2,ben,Group 1,3.00
 "Diaz, Cleo",103,3,cleo,Group 1,5.00
@@ -22,6 +22,7 @@ CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Gaussians (4711)
 def hand_in(course, student, kl, when):
     notebook = solution()
     named(notebook, "kl-answer").source = kl
+    named(notebook, "nearest").source = "YOUR ANSWER HERE"  # as handed out: nobody waits for a mark
     folder = course / "submitted" / student / NAME
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / f"{NAME}.ipynb")
@@ -68,17 +69,17 @@ def test_the_class_is_entered_and_who_is_missing_named(term):
 def test_more_time_is_counted_and_a_slip_in_the_file_named(term):
     _, said = term
     until = "extended to 2027-02-02 23:59 UTC"
-    assert line_of(said["first"], "anna ") == f"anna 17 of 17 {until}"
-    assert line_of(said["first"], "ben ") == "ben 12 of 17, 1.2 off"  # 17 less kl and prior
+    assert line_of(said["first"], "anna ") == f"anna 19 of 22 {until}"
+    assert line_of(said["first"], "ben ") == "ben 14 of 22, 1.4 off"  # 19 less kl and prior
     assert "extensions.csv, line 3: nobody here is called ann\n" in said["first"]
 
 
 def test_the_class_is_summed_up(term):
     _, said = term
     found = line_of(said["first"], f"{NAME}: 2 graded")
-    assert found == f"{NAME}: 2 graded, mean 13.9 of 17, median 13.9, from 10.8 to 17; 1 late"
+    assert found == f"{NAME}: 2 graded, mean 15.8 of 22, median 15.8, from 12.6 to 19; 1 late"
     assert line_of(said["first"], "Parts") == (
-        "Parts in which most was lost: kl 50% (1 of 2); prior 50% (1 of 2)"
+        "Parts in which most was lost: nearest 100% (2 of 2); kl 50% (1 of 2); prior 50% (1 of 2)"
     )
 
 
@@ -92,7 +93,7 @@ def test_a_request_is_graded_marked_and_compared(term):
     course, said = term
     asked = "Graded again on request (kl: the upload was cut off)."
     assert line_of(said["again"], "ben ") == (
-        "ben 17 of 17, 1.7 off was 10.8 of 17: kl 0 -> 3, prior 0 -> 2, off 1.2 -> 1.7. " + asked
+        "ben 19 of 22, 1.9 off was 12.6 of 22: kl 0 -> 3, prior 0 -> 2, off 1.4 -> 1.9. " + asked
     )
     assert "\nanna " not in said["again"]
     assert line_of(said["again"], "Changed") == "Changed since they were graded before: ben"
@@ -103,9 +104,9 @@ def test_the_grades_go_back_in_canvas_form(term):
     course, said = term
     assert (course / f"canvas-{NAME}.csv").read_text().splitlines() == [
         "Student,ID,SIS User ID,SIS Login ID,Section,Gaussians (4711)",
-        "    Points Possible,,,,,17.00",
-        '"Abel, Anna",101,1,anna,Group 1,17',
-        '"Cohen, Ben",102,2,ben,Group 1,15.3',
+        "    Points Possible,,,,,22.00",
+        '"Abel, Anna",101,1,anna,Group 1,19',
+        '"Cohen, Ben",102,2,ben,Group 1,17.1',
         '"Diaz, Cleo",103,3,cleo,Group 1,5.00',
     ]
     assert said["fill"].splitlines() == [f"2 grades under 'Gaussians (4711)' in canvas-{NAME}.csv"]

@@ -711,3 +711,124 @@ def score_gradient(f, mean, log_variance, eps):
     z = (mean.double() + variance.sqrt() * eps.double()).flatten()
     each = [f(part) * (part - mean.double()) / variance for part in z.split(5000)]
     return torch.cat(each).reshape(1, *eps.shape)
+
+
+@wrong("repair", "the mistake is still there: what is scaled by a has a squared times the variance")
+def jump(z_0, a, log_variance):
+    """As it was."""
+    return broken_jump(z_0, a, log_variance)
+
+
+@wrong("repair", "the mean is scaled by a, not by its square: it was right before")
+def jump(z_0, a, log_variance):
+    """Everything squared, the mean too."""
+    mean, variance = z_0, torch.zeros(())
+    for scale, added in zip(a, log_variance, strict=True):
+        mean = scale**2 * mean
+        variance = scale**2 * variance + added.exp()
+    return mean, variance.log()
+
+
+@wrong("repair", "each step also scales its own noise: it is added after the scaling")
+def jump(z_0, a, log_variance):
+    """The new noise is scaled with the old."""
+    mean, variance = z_0, torch.zeros(())
+    for scale, added in zip(a, log_variance, strict=True):
+        mean = scale * mean
+        variance = scale**2 * (variance + added.exp())
+    return mean, variance.log()
+
+
+@wrong(
+    "repair", "the noise of earlier steps is scaled by later ones: here all variances just add up"
+)
+def jump(z_0, a, log_variance):
+    """The sum of all variances."""
+    return z_0 * a.prod(), log_variance.exp().sum().log()
+
+
+@wrong("repair", "standard deviations were added: it is the variances that add up")
+def jump(z_0, a, log_variance):
+    """With sigma in place of the variance."""
+    mean, sigma = z_0, torch.zeros(())
+    for scale, added in zip(a, log_variance, strict=True):
+        mean = scale * mean
+        sigma = scale.abs() * sigma + (added / 2).exp()
+    return mean, 2 * sigma.log()
+
+
+@wrong("repair", "the root of a is no cure: a scales the number, and its square the variance")
+def jump(z_0, a, log_variance):
+    """A root, as in the forward process."""
+    mean, variance = z_0, torch.zeros(())
+    for scale, added in zip(a, log_variance, strict=True):
+        mean = scale * mean
+        variance = scale.abs() ** 0.5 * variance + added.exp()
+    return mean, variance.log()
+
+
+@wrong("repair", "this is the variance: its logarithm is asked for")
+def jump(z_0, a, log_variance):
+    """Without the logarithm."""
+    mean, variance = z_0, torch.zeros(())
+    for scale, added in zip(a, log_variance, strict=True):
+        mean = scale * mean
+        variance = scale**2 * variance + added.exp()
+    return mean, variance
+
+
+@wrong("repair", "the steps are taken from the last to the first: the first one comes first")
+def jump(z_0, a, log_variance):
+    """From the end."""
+    mean, variance = z_0, torch.zeros(())
+    for scale, added in zip(a.flip(0), log_variance.flip(0), strict=True):
+        mean = scale * mean
+        variance = scale**2 * variance + added.exp()
+    return mean, variance.log()
+
+
+@wrong("repair", "what is there at first counts as variance: z_0 is given")
+def jump(z_0, a, log_variance):
+    """The variance starts at 1."""
+    mean, variance = z_0, torch.ones(())
+    for scale, added in zip(a, log_variance, strict=True):
+        mean = scale * mean
+        variance = scale**2 * variance + added.exp()
+    return mean, variance.log()
+
+
+@wrong("repair", "no gradient reaches argument 2")
+def jump(z_0, a, log_variance):
+    """In Python's own numbers."""
+    mean, variance = z_0, torch.zeros(())
+    for scale, added in zip(a.tolist(), log_variance, strict=True):
+        mean = scale * mean
+        variance = scale**2 * variance + added.exp()
+    return mean, variance.log()
+
+
+@right("repair")
+def jump(z_0, a, log_variance):
+    """The one line repaired."""
+    mean, variance = z_0, torch.zeros(())
+    for scale, added in zip(a, log_variance, strict=True):
+        mean = scale * mean
+        variance = scale**2 * variance + added.exp()
+    return mean, variance.log()
+
+
+@right("repair")
+def jump(z_0, a, log_variance):
+    """A sum over steps, each noise scaled by all later steps."""
+    later = [a[k + 1 :].prod() for k in range(len(a))]
+    each = [after**2 * added.exp() for after, added in zip(later, log_variance, strict=True)]
+    return a.prod() * z_0, torch.stack(each).sum().log()
+
+
+@right("repair")
+def jump(z_0, a, log_variance):
+    """Step by step by recursion, from the last one, in logarithms."""
+    if len(a) == 1:
+        return a[0] * z_0, log_variance[0]
+    mean, before = jump(z_0, a[:-1], log_variance[:-1])
+    return a[-1] * mean, torch.logaddexp(before + 2 * a[-1].abs().log(), log_variance[-1])

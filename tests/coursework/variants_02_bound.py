@@ -1015,3 +1015,104 @@ def path_terms(x0, eps, alpha_bar, model):
         row[-1] += log_normal(x, 0.0, 0.0)[0]
         rows.append(row)
     return torch.stack(rows)
+
+
+@wrong("repair", "the mistake is still there: the bound has the sum over all steps, not their mean")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """As it was."""
+    return broken_estimate(reconstruction, prior, denoising, drawn)
+
+
+@wrong("repair", "there are T - 1 denoising terms, not T")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """T times the mean."""
+    terms = denoising.gather(1, drawn - 2)
+    return reconstruction - prior - (denoising.shape[1] + 1) * terms.mean(dim=1)
+
+
+@wrong("repair", "this is the sum over the steps that were drawn: it grows with their number")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """A sum for the mean."""
+    return reconstruction - prior - denoising.gather(1, drawn - 2).sum(dim=1)
+
+
+@wrong("repair", "the mean is multiplied by the number of draws, and T - 1 is right")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """The draws counted twice: a sum, times n."""
+    terms = denoising.gather(1, drawn - 2)
+    return reconstruction - prior - drawn.shape[1] ** 2 * terms.mean(dim=1)
+
+
+@wrong("repair", "these are all the terms: only those that were drawn are to be used")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """The bound itself."""
+    return reconstruction - prior - denoising.sum(dim=1)
+
+
+@wrong("repair", "the divergences are added: they make the bound smaller")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """A sign turned."""
+    terms = denoising.gather(1, drawn - 2)
+    return reconstruction - prior + denoising.shape[1] * terms.mean(dim=1)
+
+
+@wrong("repair", "the prior term is multiplied by T - 1 too: it stands in the bound once")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """The factor on both."""
+    terms = denoising.gather(1, drawn - 2)
+    return reconstruction - denoising.shape[1] * (prior + terms.mean(dim=1))
+
+
+@wrong("repair", "the mean is over the pictures: take it over the steps of each one")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """One mean for all pictures."""
+    terms = denoising.gather(1, drawn - 2)
+    return reconstruction - prior - denoising.shape[1] * terms.mean()
+
+
+@wrong("repair", "IndexError")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """The column is taken for t itself."""
+    terms = torch.stack([row[t] for row, t in zip(denoising, drawn, strict=True)])
+    return reconstruction - prior - denoising.shape[1] * terms.mean(dim=1)
+
+
+@wrong("repair", "the columns are off by one: column 0 belongs to t = 2, as before")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """Column 0 taken for t = 3, and the last one for t = 2."""
+    terms = denoising.gather(1, (drawn - 3) % denoising.shape[1])
+    return reconstruction - prior - denoising.shape[1] * terms.mean(dim=1)
+
+
+@wrong("repair", "no gradient reaches argument 3")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """The terms as plain numbers."""
+    terms = denoising.detach().gather(1, drawn - 2)
+    return reconstruction - prior - denoising.shape[1] * terms.mean(dim=1)
+
+
+@right("repair")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """The one line repaired."""
+    terms = denoising.gather(1, drawn - 2)
+    average = denoising.shape[1] * terms.mean(dim=1)
+    return reconstruction - prior - average
+
+
+@right("repair")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """Row by row."""
+    bounds = []
+    for k in range(len(prior)):
+        terms = denoising[k][drawn[k] - 2]
+        loss = prior[k] + terms.sum() * len(denoising[k]) / len(terms)
+        bounds.append(reconstruction[k] - loss)
+    return torch.stack(bounds)
+
+
+@right("repair")
+def bound_estimate(reconstruction, prior, denoising, drawn):
+    """How often each step was drawn, as a weight of its term."""
+    steps = torch.arange(2, denoising.shape[1] + 2)
+    often = (drawn[:, :, None] == steps).to(denoising.dtype).mean(1)
+    return reconstruction - (denoising * often).sum(1) * len(steps) - prior

@@ -965,3 +965,100 @@ def to_levels(images, L=256):
     """In a loop, with Python's numbers."""
     found = [min(max(round((x + 1) * (L - 1) / 2), 0), L - 1) for x in images.flatten().tolist()]
     return torch.tensor(found, dtype=torch.uint8).reshape(images.shape)
+
+
+@wrong("repair", "the mistake is still there: a long step is made of all the steps that it skips")
+def shorter_beta(alpha_bar, times):
+    """As it was."""
+    return broken_shorter(alpha_bar, times)
+
+
+@wrong("repair", "the beta of the steps are added up: what each of them keeps is multiplied")
+def shorter_beta(alpha_bar, times):
+    """The sum over the steps that are skipped."""
+    beta = 1 - alpha_bar[1:] / alpha_bar[:-1]
+    pairs = zip(times[:-1].tolist(), times[1:].tolist(), strict=True)
+    return torch.stack([beta[a:b].sum() for a, b in pairs])
+
+
+@wrong("repair", "this is the mean over the steps that are skipped: a long step adds more noise")
+def shorter_beta(alpha_bar, times):
+    """The mean over the steps that are skipped."""
+    beta = 1 - alpha_bar[1:] / alpha_bar[:-1]
+    pairs = zip(times[:-1].tolist(), times[1:].tolist(), strict=True)
+    return torch.stack([beta[a:b].mean() for a, b in pairs])
+
+
+@wrong("repair", "the beta at the end is multiplied by the number of steps: they differ")
+def shorter_beta(alpha_bar, times):
+    """The last step, as often as there are steps."""
+    beta = 1 - alpha_bar[1:] / alpha_bar[:-1]
+    return beta[times[1:] - 1] * (times[1:] - times[:-1])
+
+
+@wrong("repair", "this is 1 - alpha_bar at the visited times: it counts from the beginning")
+def shorter_beta(alpha_bar, times):
+    """From 0 each time."""
+    return 1 - alpha_bar[times[1:]]
+
+
+@wrong("repair", "this is what a step keeps: beta is what it adds")
+def shorter_beta(alpha_bar, times):
+    """alpha for beta."""
+    at = alpha_bar[times]
+    return at[1:] / at[:-1]
+
+
+@wrong("repair", "these are differences of alpha_bar: divide by what was left before the step")
+def shorter_beta(alpha_bar, times):
+    """A difference in place of a ratio."""
+    at = alpha_bar[times]
+    return at[:-1] - at[1:]
+
+
+@wrong("repair", "the ratio stands upside down: a step keeps less than all")
+def shorter_beta(alpha_bar, times):
+    """Upside down."""
+    at = alpha_bar[times]
+    return 1 - at[:-1] / at[1:]
+
+
+@wrong("repair", "this is the standard deviation of the noise: beta is its variance")
+def shorter_beta(alpha_bar, times):
+    """The root of it."""
+    at = alpha_bar[times]
+    return (1 - at[1:] / at[:-1]).sqrt()
+
+
+@wrong("repair", "a root too many: alpha_bar is a share of the variance already")
+def shorter_beta(alpha_bar, times):
+    """Roots of alpha_bar."""
+    at = alpha_bar[times].sqrt()
+    return 1 - at[1:] / at[:-1]
+
+
+@wrong("repair", "the answer is to have the type torch.float64")
+def shorter_beta(alpha_bar, times):
+    """In float32."""
+    at = alpha_bar[times].float()
+    return 1 - at[1:] / at[:-1]
+
+
+@right("repair")
+def shorter_beta(alpha_bar, times):
+    """With the steps of the long chain, multiplied."""
+    alpha = alpha_bar[1:] / alpha_bar[:-1]
+    pairs = zip(times[:-1].tolist(), times[1:].tolist(), strict=True)
+    return torch.stack([1 - alpha[a:b].prod() for a, b in pairs])
+
+
+@right("repair")
+def shorter_beta(alpha_bar, times):
+    """By differences of logarithms."""
+    return -torch.expm1(alpha_bar.log()[times].diff())
+
+
+@right("repair")
+def shorter_beta(alpha_bar, times):
+    """The broken one, on the table of the visited times alone."""
+    return broken_shorter(alpha_bar[times], torch.arange(len(times)))

@@ -839,3 +839,99 @@ SLIPS = [
         ),
     )
 ]
+
+
+@wrong("repair", "the mistake is still there: steps are counted from 1, and places from 0")
+def mean_in_stretches(errors, t, T, count):
+    """As it was."""
+    return broken_stretches(errors, t, T, count)
+
+
+@wrong("repair", "index")
+def mean_in_stretches(errors, t, T, count):
+    """As it was before the line was added."""
+    place = t * count // T
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)
+
+
+@wrong("repair", "the place is rounded to the nearest: round it down")
+def mean_in_stretches(errors, t, T, count):
+    """Rounded to the nearest."""
+    place = ((t - 1) * count / T).round().long().clamp(max=count - 1)
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)
+
+
+@wrong("repair", "these are sums: divide each by the number of its errors")
+def mean_in_stretches(errors, t, T, count):
+    """Sums."""
+    return torch.zeros(count).index_add(0, (t - 1) * count // T, errors)
+
+
+@wrong("repair", "each sum is divided by the same number: the stretches do not have as many errors")
+def mean_in_stretches(errors, t, T, count):
+    """Divided as if the errors were spread evenly."""
+    total = torch.zeros(count).index_add(0, (t - 1) * count // T, errors)
+    return total * count / len(errors)
+
+
+@wrong("repair", "a stretch is of neighbours: here every third step, or every count-th, is one")
+def mean_in_stretches(errors, t, T, count):
+    """The remainder in the place of the ratio."""
+    place = (t - 1) % count
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)
+
+
+@wrong("repair", "one is taken off the place, not off the step")
+def mean_in_stretches(errors, t, T, count):
+    """One less, but of the wrong thing."""
+    place = (t * count // T - 1).clamp(min=0)
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)
+
+
+@wrong("repair", "the last stretch comes first: step 1 lies in the first one")
+def mean_in_stretches(errors, t, T, count):
+    """Counted from the end."""
+    place = (T - t) * count // T
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)
+
+
+@wrong("repair", "two are taken off the step: the first is 1, not 2")
+def mean_in_stretches(errors, t, T, count):
+    """One too many."""
+    place = ((t - 2) * count // T).clamp(min=0)
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)
+
+
+@right("repair")
+def mean_in_stretches(errors, t, T, count):
+    """The one line repaired."""
+    place = (t - 1) * count // T
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)
+
+
+@right("repair")
+def mean_in_stretches(errors, t, T, count):
+    """The broken one, told the steps from 0."""
+    return broken_stretches(errors, t - 1, T, count)
+
+
+@right("repair")
+def mean_in_stretches(errors, t, T, count):
+    """Stretch by stretch, between its borders."""
+    width = T // count
+    return [errors[(t > k * width) & (t <= (k + 1) * width)].mean() for k in range(count)]
+
+
+@right("repair")
+def mean_in_stretches(errors, t, T, count):
+    """Divided by T - 1, and the last step put back: another way to the same stretches."""
+    place = ((t - 1) * count // max(T - 1, 1)).clamp(max=count - 1)
+    total = torch.zeros(count).index_add(0, place, errors)
+    return total / place.bincount(minlength=count)

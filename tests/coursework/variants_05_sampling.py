@@ -1071,3 +1071,113 @@ def spread(features, label):
     count = (label[:, None] == label).sum(1)
     weight = same / (count * (count - 1))[:, None] / len(label.unique())
     return (weight * distance).sum()[None]
+
+
+@wrong("repair", "what comes first is said without the label: which half of the batch is told it?")
+def both_answers(network, x_t, t, label, null):
+    """As it was."""
+    return broken_both(network, x_t, t, label, null)
+
+
+@wrong("repair", "the network is asked 2 times, and 1 is right")
+def both_answers(network, x_t, t, label, null):
+    """Two calls after all."""
+    return network(x_t, t, label), network(x_t, t, torch.full_like(label, null))
+
+
+@wrong(
+    "repair", "the examples are mixed up: repeat the batch as a whole, or take every second answer"
+)
+def both_answers(network, x_t, t, label, null):
+    """Each example twice in a row, but the halves taken apart."""
+    labels = torch.stack([label, torch.full_like(label, null)], dim=1).flatten()
+    twice = x_t.repeat_interleave(2, 0), t.repeat_interleave(2)
+    told, untold = network(*twice, labels).chunk(2)
+    return told, untold
+
+
+@wrong("repair", "both halves are told the label: one of them is to get the null token")
+def both_answers(network, x_t, t, label, null):
+    """The label twice."""
+    told, untold = network(torch.cat([x_t, x_t]), torch.cat([t, t]), label.repeat(2)).chunk(2)
+    return told, untold
+
+
+@wrong("repair", "what comes first is said without the label: which half of the batch is told it?")
+def both_answers(network, x_t, t, label, null):
+    """The null token twice."""
+    labels = torch.full_like(label, null).repeat(2)
+    told, untold = network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels).chunk(2)
+    return told, untold
+
+
+@wrong("repair", "the untold half got the label 0: that is a class, and null is the null token")
+def both_answers(network, x_t, t, label, null):
+    """Zeros for the null token."""
+    labels = torch.cat([label, torch.zeros_like(label)])
+    told, untold = network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels).chunk(2)
+    return told, untold
+
+
+@wrong("repair", "give it the shape (B,)")
+def both_answers(network, x_t, t, label, null):
+    """t as it came."""
+    labels = torch.cat([label, torch.full_like(label, null)])
+    told, untold = network(torch.cat([x_t, x_t]), t[:1], labels).chunk(2)
+    return told, untold
+
+
+@wrong("repair", "the network is asked with the label of the type torch.float32: make it int64")
+def both_answers(network, x_t, t, label, null):
+    """Labels as floats."""
+    labels = torch.cat([label.float(), torch.full(label.shape, float(null))])
+    told, untold = network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels).chunk(2)
+    return told, untold
+
+
+@wrong("repair", "shape")
+def both_answers(network, x_t, t, label, null):
+    """Cut along the wrong dimension."""
+    labels = torch.cat([label, torch.full_like(label, null)])
+    told, untold = network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels).chunk(2, dim=1)
+    return told, untold
+
+
+@wrong("repair", "this is the difference of the two: give back both as they are")
+def both_answers(network, x_t, t, label, null):
+    """The label's answer, and the direction of guidance."""
+    labels = torch.cat([label, torch.full_like(label, null)])
+    told, untold = network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels).chunk(2)
+    return told, told - untold
+
+
+@wrong("repair", "return two things, in a tuple")
+def both_answers(network, x_t, t, label, null):
+    """All answers in one."""
+    labels = torch.cat([label, torch.full_like(label, null)])
+    return network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels)
+
+
+@right("repair")
+def both_answers(network, x_t, t, label, null):
+    """The last line repaired."""
+    nothing = torch.full_like(label, null)
+    labels = torch.cat([nothing, label])
+    answers = network(torch.cat([x_t, x_t]), torch.cat([t, t]), labels)
+    without, with_label = answers.chunk(2)
+    return with_label, without
+
+
+@right("repair")
+def both_answers(network, x_t, t, label, null):
+    """Each example twice in a row, and every second answer."""
+    labels = torch.stack([label, torch.full_like(label, null)], dim=1).flatten()
+    answers = network(x_t.repeat_interleave(2, 0), t.repeat_interleave(2), labels)
+    return answers[0::2], answers[1::2]
+
+
+@right("repair")
+def both_answers(network, x_t, t, label, null):
+    """The two of the broken one, exchanged."""
+    untold, told = broken_both(network, x_t, t, label, null)
+    return [told.double(), untold.double()]
