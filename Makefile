@@ -88,8 +88,8 @@ first-cells: $(READY)  ## Write the first cell of each notebook, after the addre
 	$(BIN)/python tools/write_first_cells.py
 	$(BIN)/python tools/make_assignments.py
 
-assignments: $(READY)  ## Make the students' and the solution versions of the assignments.
-	$(BIN)/python tools/make_assignments.py
+assignments: $(READY)  ## Make the students' and the solution versions; with VARIANT=NAME, other ones for a class.
+	$(BIN)/python tools/make_assignments.py $(if $(VARIANT),--variant $(VARIANT))
 
 notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \

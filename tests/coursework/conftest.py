@@ -16,6 +16,8 @@ MADE = (
     "autograded",
     "feedback",
     "gradebook.db",
+    "similarity",
+    "variants",
     "__pycache__",
 )
 sys.path.insert(0, str(COURSE))
