@@ -5,8 +5,8 @@
 For each name, each assignment that has a bank is made as that variant. Its own solution has to
 keep all points. The public one, pasted part by part under the names that are asked for, has to lose
 at least half of all points, those of parts that a person marks included. Without names, there are
-as many as it takes until each choice of the bank was drawn once. --short leaves out the parts that
-train a model or draw digits.
+as many as it takes until each choice of the bank was drawn once. --short leaves out the part that
+trains a model.
 """
 
 import argparse
@@ -29,7 +29,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(COURSE)]
 from draft import drafted, varied  # noqa: E402
 from grading.cells import cell_of  # noqa: E402
 
-LONG = {"04-training": {"train"}, "05-sampling": {"sampler"}}  # some ten seconds each
+LONG = {"04-training": {"train"}}  # some twenty seconds
 SHARE = 0.5
 
 
