@@ -3,16 +3,17 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ddpm_tutorial.coursework_networks import Watched
 from ddpm_tutorial.coursework_values import (
     Wrong,
     agree,
     copy_of,
+    devices,
     has_floats,
     known_mistakes,
     mixed_sum,
@@ -35,7 +36,7 @@ NAMED = "of your dictionary the entry"
 WHOLE = "the numbers are to be whole, such as can index a table: make them int"
 FLOATING = "the numbers are to be floats"
 OF_TYPE = "the answer is to have the type"
-ASKED = "the network is asked"
+MOVED = "the answer has moved to the device"
 COUNT = {2: "two", 3: "three", 4: "four"}
 
 
@@ -58,12 +59,12 @@ def examine(
 ) -> None:
     """Raise Wrong unless `function`, called with `arguments`, is and gives what it should.
 
-    Looked at, in this order: the shape and type of the answer, and that it is finite where the
-    right one is; what reaches a network that is `Watched`; that the same call gives the same again;
-    that the arguments are afterwards what they were, those numbered in `may_change` aside; that the
-    gradient by the arguments numbered in `gradients` (from 0) comes through, whole, where a network
-    counts as a constant; and the numbers, as `check` does. Where one of these fails, and the
-    numbers are those of a known mistake, its name is the hint.
+    Looked at, in this order: that the answer stays on the device of the arguments; its shape and
+    type, and that it is finite where the right one is; what reaches a network that is `Watched`;
+    that the same call gives the same again; that the arguments are afterwards what they were, those
+    numbered in `may_change` aside; that the gradient by the arguments numbered in `gradients` (from
+    0) comes through, whole, where a network counts as a constant; and the numbers, as `check` does.
+    Where one of these fails, and the numbers are those of a known mistake, its name is the hint.
     `expected` is the answer, or a function that makes it of the arguments. Several results are a
     tuple, and may be a dictionary of tensors. `dtype` is asked for exactly where it is given; else
     floats of any kind are taken for floats, and whole numbers for whole ones.
@@ -94,54 +95,6 @@ def examine(
                 _compare_numbers(answer, expected, rtol, atol, wrong)
         raise
     _compare_numbers(answer, expected, rtol, atol)
-
-
-class Watched:
-    """A network for tests, `network(x_t, t)` or `network(x_t, t, label)`, that is looked at.
-
-    It keeps what it is asked with: t, and a label, are to be int64 tensors with one number for each
-    example, and t is to lie in 1..T. `calls` is how often one answer may ask it; None for any.
-    """
-
-    def __init__(self, network: Callable[..., Any], T: int, calls: int | None = None) -> None:
-        self.network, self.T, self.calls = network, T, calls
-        self.seen: list[tuple[Any, ...]] = []
-        self.said: list[Tensor] = []
-
-    def __call__(self, x_t: Any, t: Any, *label: Any, **named: Any) -> Any:
-        """What the network says; if t is not as it should be, as near to that as can be."""
-        label = (*label, *named.values())
-        self.seen.append((x_t, t, *label))
-        rows = (torch.as_tensor(each).long().flatten().expand(len(x_t)) for each in (t, *label))
-        answer = self.network(x_t, *rows)
-        self.said.append(torch.as_tensor(answer).detach().double())
-        return answer
-
-    def frozen(self) -> Callable[..., Any]:
-        """Gives what it said, in the same order over and over, whatever it is asked with."""
-        answers = cycle(self.said)
-        return lambda *_: next(answers)
-
-    def judge(self, trials: int) -> None:
-        """Raise Wrong for the first call that was not as it should be."""
-        for x_t, *rest in self.seen:
-            for name, each in zip(("t", "the label"), rest, strict=False):
-                if not isinstance(each, Tensor):
-                    raise Wrong(f"{ASKED} with a {type(each).__name__} for {name}: make it int64")
-                if each.dtype != torch.int64:
-                    raise Wrong(f"{ASKED} with {name} of the type {each.dtype}: make it int64")
-                if each.shape != (len(x_t),):
-                    raise Wrong(
-                        f"{ASKED} with {name} of shape {tuple(each.shape)}: give it the shape "
-                        f"(B,), {(len(x_t),)}, one number for each example"
-                    )
-            lowest, highest = int(rest[0].min()), int(rest[0].max())
-            if lowest < 1 or highest > self.T:
-                odd = lowest if lowest < 1 else highest
-                raise Wrong(f"{ASKED} at t = {odd}: it knows t = 1 to T, here {self.T}")
-        if self.calls is not None and len(self.seen) != trials * self.calls:
-            times = len(self.seen) / trials
-            raise Wrong(f"{ASKED} {times:g} times, and {self.calls} is right: each call takes time")
 
 
 def check(
@@ -193,11 +146,17 @@ def gradient(function: Callable[..., Any], *arguments: Any, of: int, mixed: bool
 
 
 def trial(function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Call it twice, with copies: the answer, the arguments after it, and the second answer."""
+    """Call it twice, with copies: the answer, the arguments after it, and the second answer.
+
+    Raises Wrong where the answer lies on another device than the arguments.
+    """
     if hasattr(function, "trial"):  # the grader's stand-in: tried where the function is
         return list(function.trial(*arguments))
     given = copy_of(list(arguments))
     answer = copy_of(function(*given))
+    home = devices(arguments) or {"cpu"}
+    if moved := sorted(devices(answer) - home):
+        raise Wrong(f"{MOVED} {moved[0]}: leave it where the arguments are, on {min(home)}")
     return [answer, given, function(*copy_of(list(arguments)))]
 
 

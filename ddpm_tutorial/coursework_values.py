@@ -31,6 +31,8 @@ def numbers(value: Any) -> Tensor:
     """As one tensor, float64, on the CPU. Raises Wrong where there are no numbers in it."""
     if value is None:
         raise Wrong("the answer is None: did you forget to return it?")
+    if isinstance(value, Tensor) and value.is_meta:
+        raise Wrong("the answer lies on the device meta, which holds no numbers")
     try:
         if isinstance(value, (list, tuple)):
             return torch.stack(torch.broadcast_tensors(*map(numbers, value)))
@@ -83,6 +85,15 @@ def copy_of(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: copy_of(each) for name, each in value.items()}
     return value
+
+
+def devices(value: Any) -> set[str]:
+    """The devices on which the tensors lie that are in it, such as `cpu` and `cuda:0`."""
+    if isinstance(value, Tensor):
+        return {str(value.device)}
+    entries = value.values() if isinstance(value, dict) else value
+    inside = entries if isinstance(value, (dict, list, tuple)) else ()
+    return set().union(*map(devices, inside))
 
 
 def same(one: Any, other: Any) -> bool:

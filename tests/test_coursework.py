@@ -206,6 +206,24 @@ def test_a_dictionary_is_judged_entry_by_entry():
             examine(lambda d, w=wrong: w, [right], right)
 
 
+def test_an_answer_stays_on_the_device_of_the_arguments():
+    for moves in (
+        lambda x: (2 * x).to("meta"),
+        lambda x: [2 * x[0], (2 * x[1]).to("meta")],
+        lambda x: torch.zeros(2, device="meta"),
+    ):
+        with pytest.raises(Wrong, match=r"moved to the device meta: leave it .*, on cpu"):
+            examine(moves, [X], 2 * X)
+    there = torch.zeros(2, device="meta")
+    trial(lambda x: 2 * x, there)  # all of it is there
+    with pytest.raises(Wrong, match="moved to the device cpu"):
+        trial(lambda x: torch.zeros(2), there)
+    with pytest.raises(Wrong, match="moved to the device meta"):
+        examine(lambda d: {"a": there}, [{"a": X}], {"a": X})
+    with pytest.raises(Wrong, match="holds no numbers"):
+        check(there, X)
+
+
 @pytest.mark.parametrize(
     ("t", "message"),
     [

@@ -59,7 +59,14 @@ FLOORS = {
     "io": ["files", "data", "checkpoint", "run"],
 }
 # faces that need no floor
-GROUND = ["errors", "machine", "diagnosis", "coursework_values", "coursework"]
+GROUND = [
+    "errors",
+    "machine",
+    "diagnosis",
+    "coursework_values",
+    "coursework_networks",
+    "coursework",
+]
 FACES = ["plotting", "cli.words", "cli.interrupt", "cli.train", "cli.sample", "cli.evaluate", "cli"]
 ORDER = GROUND + [f"{floor}.{name}" for floor, names in FLOORS.items() for name in names] + FACES
 MATHEMATICS = [name for name in ORDER if name.startswith("mathematics.")]

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from ddpm_tutorial import coursework
+from ddpm_tutorial.coursework_networks import ASKED
 from ddpm_tutorial.coursework_values import Wrong, hints_to_mistakes
 
 from .cells import cell_of, free_names
@@ -33,6 +34,7 @@ CHECKED = {  # how `examine` and `check` begin what they say, and that without t
     "the answer is not finite": "the answer is not finite everywhere",
     "the answer is None": "the answer is None: did you forget to return it",
     "the answer is a ": "the answer is no tensor, no number, and no list of these",
+    coursework.MOVED: "the answer has moved to another device: leave it where the arguments are",
     "return ": "the answer is not one thing for each that is asked for",
     coursework.CHANGED: "the function changes what it is given: work on copies",
     coursework.OWN_DRAWS: coursework.OWN_DRAWS,
@@ -45,7 +47,7 @@ CHECKED = {  # how `examine` and `check` begin what they say, and that without t
     coursework.MISSING: "in your dictionary something is missing",
     coursework.MORE: coursework.MORE,
     coursework.NAMED: "an entry of your dictionary has another shape or type than it should have",
-    coursework.ASKED: "the network is not asked as it should be: no oftener than is needed, with t "
+    ASKED: "the network is not asked as it should be: no oftener than is needed, with t "
     "in 1 to T, int64, of shape (B,)",
 }
 PNG = re.compile(r"iVBOR[A-Za-z0-9+/=]{,3000000}")  # in base64
