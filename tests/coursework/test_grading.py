@@ -104,6 +104,10 @@ def test_objects_stay_there_and_can_be_called_and_passed_on(box):
     assert type(double).__name__ == "function"
     assert double(4) == 8
     assert use(double, 4) == 9
+    box.run("triple = make(3)")
+    assert use(StandIn(box, {"name": "triple"}), 4) == 13
+    with pytest.raises(StudentError, match=r"NameError: .*quadruple is not defined"):
+        use(StandIn(box, {"name": "quadruple"}), 4)
 
 
 def test_the_last_value_and_the_figures_come_back(box):
@@ -141,6 +145,7 @@ CLOSED = {
     "04-training": ["mathematics.forward", "models.unet", "models.ddpm", "algorithms.training"],
     "05-sampling": ["algorithms.sampling", "algorithms.elbo", "mathematics.exact"],
     "06-network": ["models.layers", "models.unet", "models.transformer", "models.cost"],
+    "08-after-ddpm": ["algorithms.sampling", "algorithms.inverse", "mathematics.exact"],
 }
 
 

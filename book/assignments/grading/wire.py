@@ -70,6 +70,7 @@ class Wire:
     def __init__(self, requests: BinaryIO, replies: BinaryIO) -> None:
         self.requests, self.replies = requests, replies
         self.kept: list[Any] = []
+        self.namespace: dict[str, Any] = {}  # of the student's cells
 
     def send(self, message: dict[str, Any]) -> None:
         """Write one line."""
@@ -89,16 +90,12 @@ class Wire:
         return encode(value, self._keep)
 
     def decode(self, message: Any) -> Any:
-        """From JSON; a function of the grader's becomes one that asks it."""
+        """From JSON; a function of the grader's becomes one that asks it, a name what it names."""
         return decode(message, self._find)
 
-    def resolve(self, function: dict[str, Any], namespace: dict[str, Any]) -> Any:
+    def resolve(self, function: dict[str, Any]) -> Any:
         """The object that a request names, or that was kept."""
-        if "name" not in function:
-            return self._find(function)
-        if function["name"] not in namespace:
-            raise NameError(f"{function['name']} is not defined")
-        return namespace[function["name"]]
+        return self._find(function)
 
     def _keep(self, value: Any) -> dict[str, Any]:
         self.kept.append(value)
@@ -107,6 +104,10 @@ class Wire:
     def _find(self, message: dict[str, Any]) -> Any:
         if "kept" in message:
             return self.kept[message["kept"]]
+        if "name" in message:
+            if message["name"] not in self.namespace:
+                raise NameError(f"{message['name']} is not defined")
+            return self.namespace[message["name"]]
         number = message["callback"]
 
         def ask(*arguments: Any, **keywords: Any) -> Any:

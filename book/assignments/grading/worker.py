@@ -88,7 +88,7 @@ def answer(request: dict[str, Any], link: Any, namespace: dict[str, Any]) -> dic
     try:
         if request["do"] == "run":
             return {"value": link.encode(run_cell(request["source"], namespace))}
-        function = link.resolve(request["function"], namespace)
+        function = link.resolve(request["function"])
         arguments, keywords = link.decode(request["arguments"]), link.decode(request["keywords"])
         if request["do"] in ("gradient", "trial", "through_network", "recorded"):
             arguments = [function, *arguments]
@@ -126,7 +126,7 @@ def main() -> None:
     link = wire.Wire(os.fdopen(settings["requests"], "rb"), os.fdopen(settings["replies"], "wb"))
     link.send({"ready": True})
 
-    namespace = types.ModuleType("__main__").__dict__
+    namespace = link.namespace = types.ModuleType("__main__").__dict__
     while True:
         try:
             request = link.receive()
