@@ -39,7 +39,7 @@ with needs_extra("teaching"):
 
 HEADER = COURSE / "header.ipynb"  # tools/write_first_cells.py writes it
 MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
-PROGRAMS = ("collect.py", "grade.py", "roster.py")
+PROGRAMS = ("collect.py", "grade.py", "roster.py", "similarity.py")
 SETTINGS = '''"""Settings of nbgrader for a variant: those of the course, in this folder."""
 
 from pathlib import Path

@@ -1,12 +1,12 @@
 """Paste the public solutions into variants for a class, and count the points that they lose.
 
-    python tools/paste_solutions.py [--short] [--names NAME ...] [ASSIGNMENT ...]
+    python tools/paste_solutions.py [--short] [--write] [--names NAME ...] [ASSIGNMENT ...]
 
 For each name, each assignment that has a bank is made as that variant. Its own solution has to
 keep all points. The public one, pasted part by part under the names that are asked for, has to lose
 at least half of all points, those of parts that a person marks included. Without names, there are
 as many as it takes until each choice of the bank was drawn once. --short leaves out the part that
-trains a model.
+trains a model; --write puts the table of the rest into INSTRUCTORS.md.
 """
 
 import argparse
@@ -27,10 +27,12 @@ COURSE = ROOT / "book/assignments"
 sys.path[:0] = [str(Path(__file__).parent), str(COURSE)]
 
 from draft import drafted, varied  # noqa: E402
+from grade_variants import write_between  # noqa: E402
 from grading.cells import cell_of  # noqa: E402
 
 LONG = {"04-training": {"train"}}  # some twenty seconds
 SHARE = 0.5
+BEGIN, END = "<!-- variants: begin -->\n", "<!-- variants: end -->"
 
 
 class Outcome(NamedTuple):
@@ -113,31 +115,46 @@ def outcome(assignment: str, variant: str, short: bool) -> Outcome:
     return Outcome(whole, sum(points.values()), own, pasted, sum(points[part] for part in pasted))
 
 
+def table(found: dict[str, list[Outcome]]) -> str:
+    """One row for each assignment: how many variants were tried, and what came of it."""
+    rows = ["| assignment | variants tried | their own solutions keep | the public one loses |"]
+    rows.append("|---|---|---|---|")
+    for assignment, outcomes in found.items():
+        kept = sum(not each.own for each in outcomes)
+        keep = "all points" if kept == len(outcomes) else f"all points in {kept}"
+        least = min(outcomes, key=lambda each: each.lost / each.points)
+        most = max(each.lost for each in outcomes)
+        lost = f"{least.lost:g}" if most == least.lost else f"{least.lost:g} to {most:g}"
+        rows.append(f"| {assignment} | {len(outcomes)} | {keep} | {lost} of {least.points:g} |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--write", action="store_true", help="put the table into INSTRUCTORS.md")
     parser.add_argument("--names", nargs="+")
     parser.add_argument("assignments", nargs="*", default=with_banks())
     arguments = parser.parse_args()
     matplotlib.use("agg")
     torch.set_num_threads(1)
+    found: dict[str, list[Outcome]] = {}
     wrong = []
-    print("| assignment | variant | its own solution keeps | the public one, pasted, loses |")
-    print("|---|---|---|---|")
     for assignment in arguments.assignments:
         for variant in arguments.names or covering(assignment):
-            begun = time.monotonic()
-            found = outcome(assignment, variant, arguments.short)
-            keeps = "all" if not found.own else f"all but {', '.join(found.own)}"
-            loses = f"{found.lost:g} of {found.points:g}, {found.lost / found.points:.0%}"
-            print(f"| {assignment} | {variant} | {keeps} | {loses} |", flush=True)
-            print(f"{assignment} {variant}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+            begun, one = time.monotonic(), outcome(assignment, variant, arguments.short)
+            found.setdefault(assignment, []).append(one)
             about = f"{assignment} as {variant}"
-            wrong += [f"{about}: its own solution loses {p}: {w}" for p, w in found.own.items()]
-            if found.lost < SHARE * found.points:
+            seconds = time.monotonic() - begun
+            print(f"{about}: {one.lost:g} of {one.points:g} lost, {seconds:.0f} s", file=sys.stderr)
+            wrong += [f"{about}: its own solution loses {p}: {w}" for p, w in one.own.items()]
+            if one.lost < SHARE * one.points:
                 wrong.append(f"{about}: the public solution loses less than half")
+    print(table(found))
     if wrong:
         raise SystemExit("\n".join(["", *wrong]))
+    if arguments.write:
+        write_between(BEGIN, END, table(found))
 
 
 def _complaint(source: str, namespace: dict[str, Any]) -> str | None:

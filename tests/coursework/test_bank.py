@@ -42,6 +42,18 @@ def test_the_own_solution_keeps_all_points_and_the_public_one_loses_half(paste, 
     assert found.lost >= found.points / 2
 
 
+def test_the_guide_has_a_row_for_each_bank(paste):
+    guide = (COURSE / "INSTRUCTORS.md").read_text(encoding="utf-8")
+    rows = guide.partition(paste.BEGIN)[2].partition(paste.END)[0].splitlines()[2:]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == NAMES
+    for name, row in zip(NAMES, rows, strict=True):
+        tried, keep, lost = (cell.strip(" |") for cell in row.split(" | ")[1:])
+        assert (int(tried), keep) == (len(paste.covering(name)), "all points"), (
+            "run: python tools/paste_solutions.py --write"
+        )
+        assert float(lost.split()[0]) >= float(lost.split()[-1]) / 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_gives_the_same_files_and_others_give_others(paste, draft, name):
     variants = [rendered(draft, name, variant) for variant in ("2027a", "2027a", "a", "b", "c")]
