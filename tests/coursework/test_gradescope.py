@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import COURSE, ON_LINUX, ROOT
+from conftest import COURSE, ON_LINUX, ROOT, for_others
 from grading.feedback import HIDDEN
 from grading.gradescope import results, take
 from nbgrader.api import Gradebook
@@ -127,39 +127,6 @@ def execute(autograder, command, more=None):
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-# Where Python lies in a home that others may not enter, they may, for this command only.
-ENTER = """set -eu
-mount --make-rprivate /
-mount --bind "$1/$2" "$3"
-mount -t tmpfs -o mode=755 tmpfs "$1"
-mkdir -p "$1/$2"
-mount --bind "$3" "$1/$2"
-shift 3
-exec "$@"
-"""
-
-
-def for_others(command, place):
-    """The command, with Python where other users can read it."""
-    prefix = Path(sys.base_prefix)
-    closed = [path for path in prefix.parents if not path.stat().st_mode & stat.S_IXOTH]
-    if not closed:
-        return command
-    between = str(prefix.relative_to(closed[0]))
-    return [
-        "unshare",
-        "--mount",
-        "bash",
-        "-c",
-        ENTER,
-        "-",
-        str(closed[0]),
-        between,
-        place,
-        *command,
-    ]
 
 
 def handed_in(image, place, name, text, more=None, around=lambda command: command):
