@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help experiments tools book pdf figures live test test-coursework test-book notebooks equations \
-	first-cells assignments demo lint lock bench bench-gpu clean
+	first-cells assignments gradescope demo lint lock bench bench-gpu clean
 
 PYTHON ?= python3
 TORCH ?= gpu
@@ -101,6 +101,9 @@ notebooks: $(READY)  ## Run every notebook again and keep the new outputs.
 equations: $(READY)  ## Measure the checks of the equations anew and write the page that lists them.
 	$(BIN)/python -m pytest -q tests/equations --measure
 	$(BIN)/python tools/write_equations_page.py
+
+gradescope: $(READY)  ## Write an autograder for Gradescope, as a zip, for each assignment.
+	$(BIN)/python tools/make_gradescope.py
 
 demo: $(READY)  ## Train for five minutes, then draw 100 digits.
 	mkdir -p runs

@@ -1,5 +1,6 @@
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,39 @@ MADE = (
 sys.path.insert(0, str(COURSE))
 sys.path += [str(ROOT / "tests/equations"), str(ROOT / "book/_ext")]
 ON_LINUX = sys.platform == "linux"
+
+
+# Where Python lies in a home that others may not enter, they may, for this command only.
+ENTER = """set -eu
+mount --make-rprivate /
+mount --bind "$1/$2" "$3"
+mount -t tmpfs -o mode=755 tmpfs "$1"
+mkdir -p "$1/$2"
+mount --bind "$3" "$1/$2"
+shift 3
+exec "$@"
+"""
+
+
+def for_others(command, place):
+    """The command, with Python where other users can read it."""
+    prefix = Path(sys.base_prefix)
+    closed = [path for path in prefix.parents if not path.stat().st_mode & stat.S_IXOTH]
+    if not closed:
+        return command
+    between = str(prefix.relative_to(closed[0]))
+    return [
+        "unshare",
+        "--mount",
+        "bash",
+        "-c",
+        ENTER,
+        "-",
+        str(closed[0]),
+        between,
+        place,
+        *command,
+    ]
 
 
 @pytest.fixture(scope="session", autouse=True)
