@@ -28,6 +28,11 @@ def student_text(name):
     return (COURSE / "student" / f"{name}.ipynb").read_text(encoding="utf-8")
 
 
+def prose_of(name):
+    cells = source_of(name).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
 def between(source, what):
     return re.findall(rf"### BEGIN {what}(.*?)### END {what}", source, re.S)
 
@@ -41,10 +46,10 @@ def make():
     return load("make_assignments")
 
 
-def test_there_are_six_and_the_book_has_them_all():
+def test_there_are_seven_and_the_book_has_them_all():
     toc = (ROOT / "book/_toc.yml").read_text(encoding="utf-8")
     index = (COURSE / "index.md").read_text(encoding="utf-8")
-    assert len(NAMES) == 6
+    assert len(NAMES) == 7
     for name in NAMES:
         assert f"file: assignments/student/{name}\n" in toc
         assert f"<student/{name}.ipynb>" in index
@@ -84,6 +89,19 @@ def test_no_solution_and_no_hidden_test_leaks(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_equations_are_named_by_the_number_that_the_book_prints(name):
+    """The page links them; in JupyterLab, the number in the text is all that a student sees."""
+    numbers = {}
+    for path in sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        for k, label in enumerate(re.findall(r"^\$\$ \((eq-[\w-]+)\)", text, re.M)):
+            numbers[label] = f"({int(path.name[:2])}.{k + 1})"
+    said = re.findall(r"\[(\(\d+\.\d+\))\]\(#(eq-[\w-]+)\)", prose_of(name))
+    assert said == [(numbers[label], label) for _, label in said]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_stubs_raise_and_never_return(name):
     for cell in read_cells(COURSE / "student" / f"{name}.ipynb"):
         if cell.kind != "answer":
@@ -120,12 +138,11 @@ def test_students_need_nothing_but_the_package(name):
 def test_the_package_is_used_from_its_root_and_as_the_grader_gives_it(name):
     path = COURSE / "source" / name / f"{name}.ipynb"
     cells = read_cells(path)
-    prose = "".join(cell.source for cell in source_of(name).cells if cell.cell_type == "markdown")
     faces = {"ddpm_tutorial.coursework": "coursework", "ddpm_tutorial.plotting": "plotting"}
     for module, _ in imported(cells):
         assert module in {"ddpm_tutorial", *faces} or not module.startswith("ddpm_tutorial")
     # The cells that run in the student's process, and what the text says may be imported.
-    used = set(re.findall(r"`(\w+)\([^`]*\)` of `ddpm_tutorial`", prose))
+    used = set(re.findall(r"`(\w+)\([^`]*\)` of `ddpm_tutorial`", prose_of(name)))
     for module, what in imported(cell for cell in cells if cell.kind != "test"):
         if module.startswith("ddpm_tutorial"):
             used.add(faces.get(module, what))

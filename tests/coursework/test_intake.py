@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_no_reason_to_leave_another(take, release)
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory):
-    """All six as they would be released, as far as this goes."""
+    """All seven as they would be released, as far as this goes."""
     root = tmp_path_factory.mktemp("course")
     for path in (COURSE / "student").glob("*.ipynb"):
         (root / "release" / path.stem).mkdir(parents=True)
