@@ -33,6 +33,11 @@ def student_text(name):
     return (COURSE / "student" / f"{name}.ipynb").read_text(encoding="utf-8")
 
 
+def prose_of(name):
+    cells = source_of(name).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
 def between(source, what):
     return re.findall(rf"### BEGIN {what}(.*?)### END {what}", source, re.S)
 
@@ -46,10 +51,10 @@ def make():
     return load("make_assignments")
 
 
-def test_the_book_has_them_all():
+def test_there_are_eight_and_the_book_has_them_all():
     toc = (ROOT / "book/_toc.yml").read_text(encoding="utf-8")
     index = (COURSE / "index.md").read_text(encoding="utf-8")
-    assert len(NAMES) >= 7
+    assert len(NAMES) == 8
     for name in NAMES:
         assert f"file: assignments/student/{name}\n" in toc
         assert f"<student/{name}.ipynb>" in index
@@ -86,6 +91,19 @@ def test_no_solution_and_no_hidden_test_leaks(name):
         visible = {line.strip() for line in cell.source.replace(hidden, "").splitlines()}
         for line in {line.strip() for line in hidden.splitlines()} - visible:
             assert len(line) < 25 or line not in shown or line.startswith("from "), line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equations_are_named_by_the_number_that_the_book_prints(name):
+    """The page links them; in JupyterLab, the number in the text is all that a student sees."""
+    numbers = {}
+    for path in sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        for k, label in enumerate(re.findall(r"^\$\$ \((eq-[\w-]+)\)", text, re.M)):
+            numbers[label] = f"({int(path.name[:2])}.{k + 1})"
+    said = re.findall(r"\[(\(\d+\.\d+\))\]\(#(eq-[\w-]+)\)", prose_of(name))
+    assert said == [(numbers[label], label) for _, label in said]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,7 +148,7 @@ def test_the_package_is_used_from_its_root_and_as_the_grader_gives_it(name):
     for module, _ in imported(cells):
         assert module in {"ddpm_tutorial", *faces} or not module.startswith("ddpm_tutorial")
     # The cells that run in the student's process, and what the text says may be imported.
-    used = set(re.findall(r"`(\w+)\([^`]*\)` of `ddpm_tutorial`", prose))
+    used = set(re.findall(r"`(\w+)\([^`]*\)` of `ddpm_tutorial`", prose_of(name)))
     for module, what in imported(cell for cell in cells if cell.kind != "test"):
         if module.startswith("ddpm_tutorial"):
             used.add(faces.get(module, what))

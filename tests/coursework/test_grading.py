@@ -145,6 +145,7 @@ CLOSED = {
     "04-training": ["mathematics.forward", "models.unet", "models.ddpm", "algorithms.training"],
     "05-sampling": ["algorithms.sampling", "algorithms.elbo", "mathematics.exact"],
     "06-network": ["models.layers", "models.unet", "models.transformer", "models.cost"],
+    "07-evaluation": ["algorithms.evaluation", "algorithms.measurement", "algorithms.elbo"],
     "08-after-ddpm": ["algorithms.sampling", "algorithms.inverse", "mathematics.exact"],
 }
 
