@@ -94,19 +94,6 @@ def test_no_solution_and_no_hidden_test_leaks(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_equations_are_named_by_the_number_that_the_book_prints(name):
-    """The page links them; in JupyterLab, the number in the text is all that a student sees."""
-    numbers = {}
-    for path in sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb")):
-        cells = nbformat.read(path, as_version=4).cells
-        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-        for k, label in enumerate(re.findall(r"^\$\$ \((eq-[\w-]+)\)", text, re.M)):
-            numbers[label] = f"({int(path.name[:2])}.{k + 1})"
-    said = re.findall(r"\[(\(\d+\.\d+\))\]\(#(eq-[\w-]+)\)", prose_of(name))
-    assert said == [(numbers[label], label) for _, label in said]
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_stubs_raise_and_never_return(name):
     for cell in read_cells(COURSE / "student" / f"{name}.ipynb"):
         if cell.kind != "answer":
@@ -143,7 +130,6 @@ def test_students_need_nothing_but_the_package(name):
 def test_the_package_is_used_from_its_root_and_as_the_grader_gives_it(name):
     path = COURSE / "source" / name / f"{name}.ipynb"
     cells = read_cells(path)
-    prose = prose_of(name)
     faces = {"ddpm_tutorial.coursework": "coursework", "ddpm_tutorial.plotting": "plotting"}
     for module, _ in imported(cells):
         assert module in {"ddpm_tutorial", *faces} or not module.startswith("ddpm_tutorial")
@@ -153,10 +139,6 @@ def test_the_package_is_used_from_its_root_and_as_the_grader_gives_it(name):
         if module.startswith("ddpm_tutorial"):
             used.add(faces.get(module, what))
     assert sorted(source_of(name).metadata["grading"]["names"]) == sorted(used)
-
-
-def prose_of(name):
-    return "\n".join(cell.source for cell in source_of(name).cells if cell.cell_type == "markdown")
 
 
 def numbers_in_the_book():
