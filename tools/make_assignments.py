@@ -1,6 +1,6 @@
 """Make the student's and the solution versions of the assignments from the instructor's notebooks.
 
-    python tools/make_assignments.py [--variant NAME [--into FOLDER]]
+    python tools/make_assignments.py [--variant NAME]
 
 For each notebook under book/assignments/source/ this writes book/assignments/student/NAME.ipynb,
 which is what nbgrader hands out, and book/assignments/solutions/NAME.ipynb, with the answers and
@@ -96,7 +96,7 @@ def make_variant(variant: str, course: Path) -> None:
         nbformat.write(notebook, course / "source" / name / f"{name}.ipynb")
         said = ", ".join(f"{what}: {choice}" for what, choice in drawn.items())
         print(f"{name} as {variant}: {said or 'NO BANK, it is the public one'}")
-    back = os.path.relpath(COURSE.resolve(), course.resolve())
+    back = os.path.relpath(COURSE, course)
     (course / "nbgrader_config.py").write_text(SETTINGS.format(course=back), encoding="utf-8")
     for program in PROGRAMS:  # Python looks for what they import where they really are
         (course / program).unlink(missing_ok=True)
@@ -106,14 +106,12 @@ def make_variant(variant: str, course: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variant", help="a name, from which all that is other is drawn")
-    parser.add_argument("--into", type=Path, help="a folder for the variant, instead of its own")
-    arguments = parser.parse_args()
-    variant, course = arguments.variant, COURSE
+    variant, course = parser.parse_args().variant, COURSE
     os.environ["PATH"] = with_tools()
     if variant is not None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", variant):
             raise SystemExit(f"{variant!r} is no name of a variant: take letters, digits, - and _")
-        course = arguments.into or COURSE / "variants" / variant
+        course = COURSE / "variants" / variant
         make_variant(variant, course)
     for source in sorted(course.glob("source/*/*.ipynb")):
         name = source.stem

@@ -5,12 +5,11 @@ Not among the unit tests, since it takes minutes: `make test-coursework` runs it
 
 import csv
 import shutil
-import sys
 import time
 
 import nbformat
 import pytest
-from conftest import COURSE, ROOT
+from conftest import COURSE
 
 NAMES = sorted(path.stem for path in COURSE.glob("source/*/*.ipynb"))
 
@@ -36,18 +35,3 @@ def test_solutions_get_all_and_untouched_files_nothing(course, run, name):
     by_hand = sum(about["points"] for about in graded if about.get("grade") and about["solution"])
     assert float(rows["untouched"]["raw_score"]) == 0
     assert float(rows["solution"]["raw_score"]) == float(rows["solution"]["max_score"]) - by_hand
-
-
-def test_a_variant_is_graded_with_the_same_commands(course, run):
-    tool = f"{sys.executable} {ROOT / 'tools/make_assignments.py'}"
-    run(f"{tool} --variant 2027a --into {course / 'variants/2027a'}")
-    name, there = "01-gaussians", course / "variants/2027a"
-    for student, version in (("own", there), ("public", COURSE)):
-        folder = there / "submitted" / student / name
-        folder.mkdir(parents=True)
-        shutil.copy(version / "solutions" / f"{name}.ipynb", folder)
-    run(f"cd {there} && nbgrader generate_assignment {name}")
-    said = run(f"cd {there} && python grade.py {name} --jobs 1")
-    assert "own                  17 of 17" in said
-    assert "public               0 of 17" in said
-    assert "2027a" not in (there / "student" / f"{name}.ipynb").read_text(encoding="utf-8")
