@@ -11,9 +11,28 @@ from ddpm_tutorial.coursework_values import Wrong
 
 #: How what is said of a network begins that was not asked as it should be.
 ASKED = "the network is asked"
+#: The same for a part of a network.
+CALLED = "the inner part is called"
 
 
-class Watched:
+class Watcher:
+    """What it was asked with, and what it said, call after call."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+        self.said: list[Tensor] = []
+
+    def frozen(self, dtype: torch.dtype = torch.float64) -> Callable[..., Any]:
+        """Gives what it said, in the same order over and over, whatever it is asked with."""
+        answers = cycle([answer.to(dtype) for answer in self.said])
+        return lambda *_: next(answers)
+
+    def judge(self, trials: int) -> None:
+        """Raise Wrong for the first call, in so many trials, that was not as it should be."""
+        raise NotImplementedError
+
+
+class Watched(Watcher):
     """A network for tests, `network(x_t, t)` or `network(x_t, t, label)`, that is looked at.
 
     It keeps what it is asked with: t, and a label, are to be int64 tensors with one number for each
@@ -21,9 +40,8 @@ class Watched:
     """
 
     def __init__(self, network: Callable[..., Any], T: int, calls: int | None = None) -> None:
+        super().__init__()
         self.network, self.T, self.calls = network, T, calls
-        self.seen: list[tuple[Any, ...]] = []
-        self.said: list[Tensor] = []
 
     def __call__(self, x_t: Any, t: Any, *label: Any, **named: Any) -> Any:
         """What the network says; if t is not as it should be, as near to that as can be."""
@@ -33,11 +51,6 @@ class Watched:
         answer = self.network(x_t, *rows)
         self.said.append(torch.as_tensor(answer).detach().double())
         return answer
-
-    def frozen(self) -> Callable[..., Any]:
-        """Gives what it said, in the same order over and over, whatever it is asked with."""
-        answers = cycle(self.said)
-        return lambda *_: next(answers)
 
     def judge(self, trials: int) -> None:
         """Raise Wrong for the first call that was not as it should be."""
@@ -59,3 +72,29 @@ class Watched:
         if self.calls is not None and len(self.seen) != trials * self.calls:
             times = len(self.seen) / trials
             raise Wrong(f"{ASKED} {times:g} times, and {self.calls} is right: each call takes time")
+
+
+class WatchedLayer(Watcher):
+    """A part of a network for tests, `layer(x)`, that is looked at.
+
+    In each trial it is to be called once, with a tensor of this shape.
+    """
+
+    def __init__(self, layer: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layer, self.shape = layer, shape
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What the layer says."""
+        self.seen.append(tuple(x.shape))
+        answer = self.layer(x)
+        self.said.append(answer.detach().double())
+        return answer
+
+    def judge(self, trials: int) -> None:
+        """Raise Wrong for a call with another shape, or where there are more or fewer calls."""
+        for shape in self.seen:
+            if shape != self.shape:
+                raise Wrong(f"{CALLED} with the shape {shape}, and {self.shape} is right")
+        if len(self.seen) != trials:
+            raise Wrong(f"{CALLED} {len(self.seen) / trials:g} times, and once is right")

@@ -21,7 +21,7 @@ def embed_step(t, weight_1, weight_2):
     return F.silu(features @ weight_1.T) @ weight_2.T
 
 
-@wrong("embed", "argument 0 has changed")
+@wrong("embed", "the function changes what it is given: work on a copy of argument 1")
 def embed_step(t, weight_1, weight_2):
     """t counted from 0, in place, and back by one in the angle."""
     t -= 1
@@ -95,7 +95,7 @@ def group_norm(x, groups):
     return ((parts - mean) / (variance + 1e-5).sqrt()).flatten(1, 2)
 
 
-@wrong("norm", "no gradient goes through mean and variance: were they detached?")
+@wrong("norm", "only a part of the gradient reaches argument 1: was something detached")
 def group_norm(x, groups):
     """Mean and variance as if they were constants."""
     parts = x.unflatten(1, (groups, -1))
@@ -105,7 +105,7 @@ def group_norm(x, groups):
     return ((parts - mean) / (variance + 1e-5).sqrt()).flatten(1, 2)
 
 
-@wrong("norm", "in-place operation")
+@wrong("norm", "the function changes what it is given: work on a copy of argument 1")
 def group_norm(x, groups):
     """In place."""
     parts = x.unflatten(1, (groups, -1))
@@ -159,7 +159,7 @@ def residual_block(x, about_t, conv_1, modulate, conv_2, shortcut=None):
     return F.conv2d(h, conv_2, padding=1) + (x if shortcut is None else F.conv2d(x, shortcut))
 
 
-@wrong("block", "and should have")
+@wrong("block", "the answer has shape (2, 8, 1, 1), expected (2, 8, 3, 3)")
 def residual_block(x, about_t, conv_1, modulate, conv_2, shortcut=None):
     """No padding in the second convolution, and the shortcut cut to fit."""
     h = F.conv2d(F.silu(group_norm(x, 8)), conv_1, padding=1)
@@ -637,7 +637,7 @@ SLIPS = [
             "torch.var as it is.",
             ("(parts - mean).square().mean(dim", "parts.var(dim"),
         ),
-        ("and should have", "Left in groups.", (".flatten(1, 2)", "")),
+        ("expected (2, 8, 3, 4)", "Left in groups.", (".flatten(1, 2)", "")),
     ),
     *slips(
         "block",
@@ -890,7 +890,7 @@ SLIPS = [
             "One block twice.",
             ('block("low_2", h)', 'block("low_1", h)'),
         ),
-        ("and should have (3, 1,", "Not unfolded.", ("return F.pixel_shuffle(h, 2)", "return h")),
+        ("expected (3, 1, 28, 28)", "Not unfolded.", ("return F.pixel_shuffle(h, 2)", "return h")),
         (
             "the input is added to the answer: the answer at the start is 0",
             "A shortcut around the whole.",

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from ddpm_tutorial import coursework
-from ddpm_tutorial.coursework_networks import ASKED
+from ddpm_tutorial.coursework_networks import ASKED, CALLED
 from ddpm_tutorial.coursework_values import Wrong, hints_to_mistakes
 
 from .cells import cell_of, free_names
@@ -49,6 +49,7 @@ CHECKED = {  # how `examine` and `check` begin what they say, and that without t
     coursework.NAMED: "an entry of your dictionary has another shape or type than it should have",
     ASKED: "the network is not asked as it should be: no oftener than is needed, with t "
     "in 1 to T, int64, of shape (B,)",
+    CALLED: "the inner part is not called as it should be: once, with what comes down",
 }
 PNG = re.compile(r"iVBOR[A-Za-z0-9+/=]{,3000000}")  # in base64
 
