@@ -187,26 +187,3 @@ def test_the_guide_has_the_present_table_of_answers():
     good = {name: [None] * len(variants.answers_to(name)) for name in NAMES}
     guide = (COURSE / "INSTRUCTORS.md").read_text(encoding="utf-8")
     assert variants.table(good) in guide, "run: python tools/grade_variants.py --write"
-
-
-def numbers_in_the_book():
-    """For the label of each numbered equation of a chapter its number, such as 16.4."""
-    found = {}
-    for path in sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb")):
-        cells = nbformat.read(path, as_version=4).cells
-        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-        labels = re.findall(r"^\$\$ \((eq-[\w-]+)\)", text, re.M)
-        found |= {label: f"{int(path.name[:2])}.{k}" for k, label in enumerate(labels, 1)}
-    return found
-
-
-def test_equations_have_the_numbers_that_the_book_prints():
-    # In a notebook that stands alone nothing can fill them in.
-    said = {
-        label: number
-        for name in NAMES
-        for number, label in re.findall(r"\((\d+\.\d+)\)<!-- (eq-[\w-]+) -->", student_text(name))
-    }
-    assert len(said) >= 8
-    right = numbers_in_the_book()
-    assert said == {label: right.get(label) for label in said}
