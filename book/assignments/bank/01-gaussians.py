@@ -196,7 +196,7 @@ def _reading_with_deviation(draft):
 
 
 def _score_of_the_width(draft, by_precision):
-    """The derivative by the width in the place of that by the mean."""
+    """The derivative with respect to the width, in the place of the mean."""
     width = "log_precision" if by_precision else "log_sigma"
     name = r"\lambda" if by_precision else r"\ell"
     what = r"$\lambda = \ln (1 / \sigma^2)$" if by_precision else r"$\ell = \ln \sigma$"
@@ -214,7 +214,9 @@ def _score_of_the_width(draft, by_precision):
         ("with a growing $c$.",
          f"with a growing $c$. Here both are derivatives by `{width}`."),
     )  # fmt: skip
-    draft.change("score-answer", ("ln p(z) by the mean", f"ln p(z) by {width}"))
+    draft.change(
+        "score-answer", ("ln p(z) with respect to the mean", f"ln p(z) with respect to {width}")
+    )
     half = "(1 - eps**2) / 2" if by_precision else "(eps**2 - 1)"
     draft.solve("score", f"z = reparameterise(mean, {width}, eps)\nreturn f(z) * {half}")
     slope = "-(-log_precision).exp()" if by_precision else "2 * (2 * log_sigma).exp()"

@@ -106,7 +106,7 @@ def _guidance_by_a_scale(draft):
             "*Classifier-free guidance* starts at the answer with the label, and goes on in the "
             "direction that leads there from the answer without. How far? A number $w \\ge 0$ times "
             "the difference of the two. So $w = 0$ is no guidance. That is what $w$ means in this "
-            "book. (Other programs use a scale $s = 1 + w$.)",
+            "book. (Other programs use $1 + w$ and call it the *guidance scale*.)",
             "*Classifier-free guidance* starts at the answer *without* the label, and goes in the "
             "direction of the answer with it. How far? A scale $s \\ge 1$ times the difference of "
             "the two. So $s = 1$ is no guidance. (This is the scale of many programs. The $w$ of "
