@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from ddpm_tutorial.coursework_values import (
 from ddpm_tutorial.diagnosis import describe, describe_error, without_ones
 
 __all__ = [
+    "Known",
     "Watched",
     "WatchedLayer",
     "check",
@@ -55,15 +57,20 @@ def hint() -> None:
     print(f"Hint: {said}" if said else "There is no hint.")
 
 
+@dataclass(frozen=True)
+class Known:
+    """The right answer, and by hint what known mistakes make of the same arguments."""
+
+    right: Any
+    mistakes: Mapping[str, Any]
+
+
 def examine(
     function: Callable[..., Any],
     arguments: Sequence[Any],
     expected: Any = None,
     *,
-    shape: Sequence[int] | None = None,
     gradients: Sequence[int] = (),
-    precise: bool = True,
-    mistakes: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
     may_change: Sequence[int] = (),
     rtol: float = 1e-4,
@@ -77,16 +84,18 @@ def examine(
     numbered in `may_change` aside; that the gradient by the arguments numbered in `gradients` (from
     0) comes through, whole, where a network counts as a constant; and the numbers, as `check` does.
     Where one of these fails, and the numbers are those of a known mistake, its name is the hint.
-    `expected` is the answer, or a function that makes it of the arguments. Several results are a
-    tuple, and may be a dictionary of tensors. `dtype` is asked for exactly where it is given; else
-    floats of any kind are taken for floats, and whole numbers for whole ones. `mistakes` is that of
-    `check`. Where a `shape` is given in the place of `expected`, the numbers are not compared.
-    The gradient is measured in double precision, or, where not `precise`, in that of the arguments,
-    for what makes float32 numbers of its own.
+    `expected` is the answer, or a function that makes it of the arguments, or `Known`. Several
+    results are a tuple, and may be a dictionary of tensors. Of a torch.Size in its place, only the
+    shape is asked for. `dtype` is asked for exactly where it is given, and gradients are measured
+    in it; else floats of any kind are taken for floats, whole numbers for whole ones, and gradients
+    are measured in double precision.
     """
-    numbers_count = shape is None
-    if shape is not None:
-        expected = torch.zeros(*shape)
+    mistakes = None
+    if isinstance(expected, Known):
+        expected, mistakes = expected.right, expected.mistakes
+    numbers_count = not isinstance(expected, torch.Size)
+    if not numbers_count:
+        expected = torch.zeros(expected)
     if callable(expected):
         expected = expected(*copy_of(list(arguments)))
     watched = [each for each in arguments if isinstance(each, Watcher)]
@@ -106,7 +115,7 @@ def examine(
                 raise Wrong(f"{CHANGED} {number + 1}")
         for of in gradients:
             with _in_words(function):
-                _compare_slopes(function, arguments, of, precise)
+                _compare_slopes(function, arguments, of, dtype or torch.float64)
     except Wrong as wrong:
         if wrong.hint is None and numbers_count:
             with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -310,10 +319,10 @@ def _compare_numbers(
 
 
 def _compare_slopes(
-    function: Callable[..., Any], arguments: Sequence[Any], of: int, precise: bool
+    function: Callable[..., Any], arguments: Sequence[Any], of: int, dtype: torch.dtype
 ) -> None:
     """Raise Wrong unless autograd's gradient is what small steps of that argument measure."""
-    dtype = torch.float64 if precise else arguments[of].dtype
+    precise = dtype == torch.float64
     exact: list[Any] = [
         each.frozen(dtype) if isinstance(each, Watcher) else _in_double(each) if precise else each
         for each in copy_of(list(arguments))

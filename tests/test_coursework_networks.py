@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ddpm_tutorial.coursework import WatchedLayer, examine
+from ddpm_tutorial.coursework import Known, WatchedLayer, examine
 from ddpm_tutorial.coursework_values import Wrong
 
 X = torch.tensor([[1.0, -2.0, 0.5]])
@@ -26,16 +26,16 @@ def test_a_layer_is_called_once_with_the_right_shape_and_is_a_constant_for_gradi
 
 
 def test_a_shape_in_the_place_of_the_answer_lets_any_numbers_pass():
-    examine(twice, [X], shape=(1, 3), gradients=[0])
+    examine(twice, [X], torch.Size((1, 3)), gradients=[0])
     with pytest.raises(Wrong, match="has shape"):
-        examine(twice, [X], shape=(1, 4))
+        examine(twice, [X], torch.Size((1, 4)))
     with pytest.raises(Wrong, match="only a part of the gradient"):
-        examine(lambda x: x + x.detach(), [X], shape=(1, 3), gradients=[0])
+        examine(lambda x: x + x.detach(), [X], torch.Size((1, 3)), gradients=[0])
 
 
 def test_the_mistakes_of_a_test_are_named():
     with pytest.raises(Wrong) as caught:
-        examine(lambda x: 3 * x, [X], 2 * X, mistakes={"thrice": 3 * X})
+        examine(lambda x: 3 * x, [X], Known(2 * X, {"thrice": 3 * X}))
     assert caught.value.hint == "thrice"
 
 
@@ -46,8 +46,12 @@ def test_what_makes_numbers_of_single_precision_is_examined_in_it(start):
 
     with pytest.raises(Wrong, match="RuntimeError"):
         examine(layer, [X], layer(X), gradients=[0])
-    examine(layer, [X], layer(X), gradients=[0], precise=False)
+    examine(layer, [X], layer(X), gradients=[0], dtype=torch.float32)
     with pytest.raises(Wrong, match="only a part of the gradient"):
         examine(
-            lambda x: layer(x) + layer(x.detach()), [X], 2 * layer(X), gradients=[0], precise=False
+            lambda x: layer(x) + layer(x.detach()),
+            [X],
+            2 * layer(X),
+            gradients=[0],
+            dtype=torch.float32,
         )

@@ -152,8 +152,8 @@ def test_a_class_is_graded_as_an_ordinary_user_with_everything_read_only(place):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "a tree of its own" in done.stdout
     assert "due 2027-02-01 23:59 UTC" in done.stdout
-    assert re.search(r"^right +17 of 17", done.stdout, re.M)
-    assert re.search(r"^spy +12 of 17", done.stdout, re.M)
+    assert re.search(r"^right +19 of 22", done.stdout, re.M)
+    assert re.search(r"^spy +14 of 22", done.stdout, re.M)
     made = sorted(path.name for path in (place / "graded").iterdir())
     assert made == ["autograded", "checked", "feedback", "gradebook.db", "grades.csv"]
     assert all(path.stat().st_uid == USER for path in (place / "graded").rglob("*"))

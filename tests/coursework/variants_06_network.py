@@ -287,7 +287,7 @@ def attend(x, query, key, value, output):
     return x + (weights @ v @ output.T).reshape(x.shape)
 
 
-@wrong("attend", "channels and places are mixed up by reshape: flatten the places, then transpose")
+@wrong("attend", "reshape mixes channels and places up: flatten the places, then transpose")
 def attend(x, query, key, value, output):
     """reshape for transpose, on the way there."""
     h = group_norm(x, 8).reshape(len(x), -1, x.shape[1])
@@ -609,7 +609,7 @@ SLIPS = [
     *slips(
         "norm",
         (
-            "each channel is normalised on its own: take all channels of a group together",
+            "each channel is normalised on its own: take those of a group together",
             "Instance normalisation.",
             ("mean = parts.mean(dim=(2, 3, 4)", "mean = parts.mean(dim=(3, 4)"),
             (".square().mean(dim=(2, 3, 4)", ".square().mean(dim=(3, 4)"),
@@ -837,7 +837,7 @@ SLIPS = [
             ("found.transpose(1, 2).unflatten(2, (H, W))", "found.reshape(x.shape)"),
         ),
         (
-            "each head gets other places instead of other channels: this was right before",
+            "each head gets other places, not other channels: this was right before",
             "Shares cut by reshape.",
             (
                 "(places @ m.T).unflatten(2, (heads, -1)).transpose(1, 2)",
