@@ -62,9 +62,9 @@ def points_lost(cells: list[Cell], variant: Variant | None, parts: list[str]) ->
     for cell in cells:
         if cell.kind == "test":
             if cell.part in parts:
-                complaint = _complaint(lambda cell=cell: _run(cell.source, dict(namespace)))
-                if complaint is not None:
-                    lost[cell.part] = complaint
+                said = complaint(cell.source, dict(namespace))
+                if said is not None:
+                    lost[cell.part] = said
             if cell.part == parts[-1]:
                 break
             continue
@@ -170,9 +170,10 @@ def _run(source: str, namespace: dict[str, Any]) -> None:
         exec(compile(source, "<cell>", "exec"), namespace)
 
 
-def _complaint(action: Callable[[], None]) -> str | None:
+def complaint(source: str, namespace: dict[str, Any]) -> str | None:
+    """Run a cell: what it raises, with the hint if it has one; None if it raises nothing."""
     try:
-        action()
+        _run(source, namespace)
     except Exception as error:
         hint = getattr(error, "hint", None)
         return f"{type(error).__name__}: {error}" + (f" Hint: {hint}" if hint else "")

@@ -11,8 +11,6 @@ trains a model; --write puts the table of the rest into INSTRUCTORS.md.
 
 import argparse
 import ast
-import contextlib
-import io
 import sys
 import time
 from pathlib import Path
@@ -27,7 +25,7 @@ COURSE = ROOT / "book/assignments"
 sys.path[:0] = [str(Path(__file__).parent), str(COURSE)]
 
 from draft import drafted, varied  # noqa: E402
-from grade_variants import write_between  # noqa: E402
+from grade_variants import complaint, write_between  # noqa: E402
 from grading.cells import cell_of  # noqa: E402
 
 LONG = {"04-training": {"train"}}  # some twenty seconds
@@ -82,10 +80,10 @@ def lost_by(cells: list[Any], answers: dict[str, str], parts: set[str]) -> dict[
             continue
         kind, part, _, source = cell_of(cell.metadata, cell.source)
         if kind == "test" and part in parts:
-            if said := _complaint(source, dict(namespace)):
+            if said := complaint(source, dict(namespace)):
                 lost[part] = said
         elif kind in ("given", "answer"):
-            _complaint(answers.get(part, source) if kind == "answer" else source, namespace)
+            complaint(answers.get(part, source) if kind == "answer" else source, namespace)
         plt.close("all")
     return lost
 
@@ -155,15 +153,6 @@ def main() -> None:
         raise SystemExit("\n".join(["", *wrong]))
     if arguments.write:
         write_between(BEGIN, END, table(found))
-
-
-def _complaint(source: str, namespace: dict[str, Any]) -> str | None:
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(source, "<cell>", "exec"), namespace)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
 
 
 if __name__ == "__main__":
