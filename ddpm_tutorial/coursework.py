@@ -3,43 +3,55 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ddpm_tutorial.coursework_calls import (
+    answers,
+    explain,
+    gradient,
+    recorded,
+    through_network,
+    trial,
+)
 from ddpm_tutorial.coursework_networks import Watched, WatchedLayer, Watcher
 from ddpm_tutorial.coursework_values import (
     Wrong,
     agree,
     copy_of,
-    devices,
     has_floats,
     known_mistakes,
+    known_slips,
     mixed_sum,
     numbers,
     same,
 )
-from ddpm_tutorial.diagnosis import describe, describe_error, without_ones
+from ddpm_tutorial.diagnosis import describe, without_ones
+from ddpm_tutorial.diagnosis_of_calls import describe_function
 
 __all__ = [
     "Known",
     "Watched",
     "WatchedLayer",
+    "answers",
     "check",
     "examine",
+    "explain",
     "gradient",
     "hint",
     "recorded",
     "through_network",
+    "trial",
 ]
 
 CHANGED = "the function changes what it is given: work on a copy of argument"
 OWN_DRAWS = (
     "the same call gives another answer the second time: draw nothing of your own, and keep nothing"
 )
-NO_GRADIENT = "no gradient reaches argument"
 PART_OF_GRADIENT = "only a part of the gradient reaches argument"
 NO_NUMBER = "the gradient is not a number, by argument"
 MISSING, MORE = "in your dictionary is missing:", "there is more in your dictionary than there was"
@@ -47,7 +59,7 @@ NAMED = "of your dictionary the entry"
 WHOLE = "the numbers are to be whole, such as can index a table: make them int"
 FLOATING = "the numbers are to be floats"
 OF_TYPE = "the answer is to have the type"
-MOVED = "the answer has moved to the device"
+ELSEWHERE = "it is right in the example, and is not "
 COUNT = {2: "two", 3: "three", 4: "four"}
 
 
@@ -59,10 +71,15 @@ def hint() -> None:
 
 @dataclass(frozen=True)
 class Known:
-    """The right answer, and by hint what known mistakes make of the same arguments."""
+    """The right answer, by hint what known mistakes make of it, and which arguments these are.
+
+    `case` says that in words, such as "for a single picture", where they are other than those of
+    the example. Where no better hint is found, it is the hint.
+    """
 
     right: Any
-    mistakes: Mapping[str, Any]
+    mistakes: Mapping[str, Any] = field(default_factory=dict)
+    case: str = ""
 
 
 def examine(
@@ -83,16 +100,35 @@ def examine(
     that the same call gives the same again; that the arguments are afterwards what they were, those
     numbered in `may_change` aside; that the gradient by the arguments numbered in `gradients` (from
     0) comes through, whole, where a network counts as a constant; and the numbers, as `check` does.
-    Where one of these fails, and the numbers are those of a known mistake, its name is the hint.
+    Where one of these fails, and the numbers are those of a known mistake, its name is the hint;
+    else how they differ; else for which other arguments they would be right.
     `expected` is the answer, or a function that makes it of the arguments, or `Known`. Several
     results are a tuple, and may be a dictionary of tensors. Of a torch.Size in its place, only the
     shape is asked for. `dtype` is asked for exactly where it is given, and gradients are measured
     in it; else floats of any kind are taken for floats, whole numbers for whole ones, and gradients
     are measured in double precision.
     """
-    mistakes = None
-    if isinstance(expected, Known):
-        expected, mistakes = expected.right, expected.mistakes
+    known = expected if isinstance(expected, Known) else Known(expected)
+    try:
+        _judge(function, arguments, known, gradients, dtype, may_change, (rtol, atol))
+    except Wrong as wrong:
+        if known.case:
+            wrong.elsewhere = f"{ELSEWHERE}{known.case}"
+            wrong.hint = wrong.hint or wrong.elsewhere
+        raise
+
+
+def _judge(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    known: Known,
+    gradients: Sequence[int],
+    dtype: torch.dtype | None,
+    may_change: Sequence[int],
+    within: tuple[float, float],
+) -> None:
+    """As `examine`; `within` are the two tolerances."""
+    expected = known.right
     numbers_count = not isinstance(expected, torch.Size)
     if not numbers_count:
         expected = torch.zeros(expected)
@@ -119,10 +155,17 @@ def examine(
     except Wrong as wrong:
         if wrong.hint is None and numbers_count:
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                _compare_numbers(answer, expected, mistakes, rtol, atol, wrong)
+                _compare_numbers(answer, expected, known.mistakes, within, wrong)
         raise
     if numbers_count:
-        _compare_numbers(answer, expected, mistakes, rtol, atol)
+        try:
+            _compare_numbers(answer, expected, known.mistakes, within)
+        except Wrong as wrong:
+            if wrong.hint is None and not isinstance(expected, dict):
+                right = expected if isinstance(expected, tuple) else (expected,)
+                ask = partial(answers, function)
+                wrong.hint = describe_function(arguments, [numbers(each) for each in right], ask)
+            raise
 
 
 def check(
@@ -139,7 +182,8 @@ def check(
     so do extra dimensions of size 1. Each entry may differ by `atol + rtol * |expected|`.
     `mistakes` maps a hint to the value that the mistake gives on the same input. To it are added
     those that `assets/mistakes.json` holds for this value of `expected`. Where none of them fits,
-    `describe_difference` says in which simple way the answer is wrong, if there is one.
+    `describe_difference` says in which simple way the answer is wrong, if there is one; else
+    `assets/slips.json` may know it as what a single slip in the model answer gives.
     """
     given, right = numbers(answer), numbers(expected)
     if agree(given, right, rtol, atol):
@@ -147,97 +191,10 @@ def check(
     known = {**(mistakes or {}), **known_mistakes(right)}
     named = [hint for hint, value in known.items() if agree(given, numbers(value), rtol, atol)]
     where, how = describe(given, right)
+    if not named and how is None:
+        slips = known_slips(right)
+        named = [hint for hint, value in slips if agree(given, numbers(value), rtol, atol)]
     raise Wrong(where, named[0] if named else how)
-
-
-def gradient(function: Callable[..., Any], *arguments: Any, of: int, mixed: bool = False) -> Tensor:
-    """The gradient of the sum of `function(*arguments)` with respect to argument number `of`.
-
-    That one has to be a tensor of a floating type; the others may be anything. With `mixed`, each
-    entry of the sum has another weight, so that nothing in it cancels, and several results are
-    added up. Raises Wrong where the result does not depend on that argument at all.
-    """
-    if hasattr(function, "gradient"):  # the grader's stand-in: computed where the function is
-        found: Tensor = function.gradient(*arguments, of=of, mixed=mixed)
-        return found
-    inputs = list(arguments)
-    inputs[of] = arguments[of].clone().requires_grad_()
-    result = function(*inputs)
-    result = mixed_sum(result) if mixed else result.sum()
-    if not result.requires_grad:
-        raise Wrong(f"{NO_GRADIENT} {of + 1}: was it detached?")
-    through: Tensor | None
-    (through,) = torch.autograd.grad(result, inputs[of], allow_unused=True)
-    if through is None:
-        raise Wrong(f"{NO_GRADIENT} {of + 1}: is it used?")
-    return through
-
-
-def trial(function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Call it twice, with copies: the answer, the arguments after it, and the second answer.
-
-    Raises Wrong where the answer lies on another device than the arguments.
-    """
-    if hasattr(function, "trial"):  # the grader's stand-in: tried where the function is
-        return list(function.trial(*arguments))
-    given = copy_of(list(arguments))
-    answer = copy_of(function(*given))
-    home = devices(arguments) or {"cpu"}
-    if moved := sorted(devices(answer) - home):
-        raise Wrong(f"{MOVED} {moved[0]}: leave it where the arguments are, on {min(home)}")
-    return [answer, given, function(*copy_of(list(arguments)))]
-
-
-def through_network(function: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What `function(network, *arguments)` gives, and its derivative by the network's weight.
-
-    The network is 0.5 x_t + t / 10, and 0.5 is its weight. What a network answers has to stay tied
-    to its weights, or it will not be trained. Raises Wrong where it is not.
-    """
-    if hasattr(function, "through_network"):  # the grader's stand-in
-        return list(function.through_network(*arguments))
-    weight = torch.tensor(0.5, requires_grad=True)
-
-    def network(x_t: Tensor, t: Tensor) -> Tensor:
-        return weight * x_t + t.reshape(-1, *[1] * (x_t.ndim - 1)) / 10
-
-    result = function(network, *arguments)
-    if not (isinstance(result, Tensor) and result.requires_grad):
-        raise Wrong(f"{NO_GRADIENT} 1, the network: is its answer detached, or the loss a number?")
-    (through,) = torch.autograd.grad(result.sum(), weight, allow_unused=True)
-    if through is None:
-        raise Wrong(f"{NO_GRADIENT} 1, the network: was its answer detached?")
-    return [result.detach(), through]
-
-
-def recorded(function: Callable[..., Any], name: str, *arguments: Any) -> list[list[Any]]:
-    """Call a function, and list what it called the function `name` of the same notebook with.
-
-    One list for each call, with the tensors among its arguments; None stands for what is none.
-    """
-    if hasattr(function, "recorded"):  # the grader's stand-in
-        found: list[list[Any]] = function.recorded(name, *arguments)
-        return found
-    seen: list[list[Any]] = []
-    beside = getattr(function, "__globals__", {name: None})
-    real = beside[name]
-
-    def record(*given: Any, **named: Any) -> Any:
-        all_given = (*given, *named.values())
-        seen.append([copy_of(each) if isinstance(each, Tensor) else None for each in all_given])
-        return real(*given, **named)
-
-    beside[name] = record
-    try:
-        function(*arguments)
-    finally:
-        beside[name] = real
-    return seen
-
-
-def explain(error: BaseException, filename: str) -> str:
-    """`describe_error`, which the grader has from here in a student's process."""
-    return describe_error(error, filename)
 
 
 @contextlib.contextmanager
@@ -261,8 +218,9 @@ def _compare_kinds(answer: Any, expected: Any, dtype: torch.dtype | None) -> Non
         if not several or len(answer) != len(expected):
             numbers(answer)
             raise Wrong(f"return {COUNT[len(expected)]} things, in a tuple")
-        for given, right in zip(answer, expected, strict=True):
-            _compare_kinds(given, right, dtype)
+        for n, (given, right) in enumerate(zip(answer, expected, strict=True), start=1):
+            with _of_result(n, len(expected)):
+                _compare_kinds(given, right, dtype)
         return
     if isinstance(expected, dict):
         if not isinstance(answer, dict):
@@ -283,6 +241,9 @@ def _compare_kinds(answer: Any, expected: Any, dtype: torch.dtype | None) -> Non
         (given.isfinite() | ~right.isfinite().reshape(given.shape)).all()
     ):
         check(answer, expected)
+    if right.ndim == 1 and given.ndim == 2:  # (B, 1, 1, 1) fits pictures, and may be meant so
+        said = f"the answer has shape {tuple(given.shape)}, expected {tuple(right.shape)}"
+        raise Wrong(said, "a dimension of size 1 is too many")
     kind = answer.dtype if isinstance(answer, Tensor) else None
     if dtype is not None and kind != dtype:
         raise Wrong(
@@ -298,9 +259,8 @@ def _compare_kinds(answer: Any, expected: Any, dtype: torch.dtype | None) -> Non
 def _compare_numbers(
     answer: Any,
     expected: Any,
-    mistakes: Mapping[str, Any] | None,
-    rtol: float,
-    atol: float,
+    mistakes: Mapping[str, Any],
+    within: tuple[float, float],
     wrong: Wrong | None = None,
 ) -> None:
     """As `check`, for several results too. With `wrong`, only its hint is filled in."""
@@ -308,14 +268,26 @@ def _compare_numbers(
     if isinstance(expected, dict):
         answer = torch.cat([numbers(answer[name]).flatten() for name in expected])
         expected = torch.cat([numbers(each).flatten() for each in expected.values()])
-    pairs = zip(answer, expected, strict=True) if several else [(answer, expected)]
-    for given, right in pairs:
+    pairs = list(zip(answer, expected, strict=True)) if several else [(answer, expected)]
+    for n, (given, right) in enumerate(pairs, start=1):
         try:
-            check(given, right, mistakes, rtol=rtol, atol=atol)
+            with _of_result(n, len(pairs)):
+                check(given, right, mistakes, rtol=within[0], atol=within[1])
         except Wrong as found:
             if wrong is None:
                 raise
             wrong.hint = wrong.hint or found.hint
+
+
+@contextlib.contextmanager
+def _of_result(number: int, total: int) -> Iterator[None]:
+    """What is said of one of several results begins with which one it is."""
+    try:
+        yield
+    except Wrong as wrong:
+        if total == 1:
+            raise
+        raise Wrong(f"result {number} of {total}: {wrong}", wrong.hint) from None
 
 
 def _compare_slopes(

@@ -12,14 +12,20 @@ from ddpm_tutorial.diagnosis import without_ones
 
 #: The known mistakes, and the value that each gives where the right one is asked for.
 MISTAKES = Path(__file__).parent / "assets/mistakes.json"
+#: The same for what comes out where one thing in the model answer is changed.
+SLIPS = Path(__file__).parent / "assets/slips.json"
 
 
 class Wrong(AssertionError):
-    """An answer is wrong: the message says that and where it differs, `hint` what it may be."""
+    """An answer is wrong: the message says that and where it differs, `hint` what it may be.
+
+    `elsewhere` says for which arguments it is wrong, where these are not those of the example.
+    """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self.elsewhere: str | None = None
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: nothing of the lines in here."""
@@ -55,24 +61,36 @@ def agree(given: Tensor, right: Tensor, rtol: float, atol: float) -> bool:
 
 
 @cache
-def _book_of_mistakes() -> list[tuple[Tensor, dict[str, Any]]]:
-    parts = json.loads(MISTAKES.read_text(encoding="utf-8"))
-    return [
-        (numbers(known["right"]), known["mistakes"]) for cases in parts.values() for known in cases
-    ]
+def _book(path: Path) -> list[tuple[Tensor, dict[str, Any]]]:
+    """For each right answer of a file, all that is known of what is wrong there."""
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    return [(numbers(case["right"]), case) for cases in parts.values() for case in cases]
 
 
 def hints_to_mistakes() -> set[str]:
     """All hints that `assets/mistakes.json` holds."""
-    return {hint for _, mistakes in _book_of_mistakes() for hint in mistakes}
+    return {hint for _, case in _book(MISTAKES) for hint in case["mistakes"]}
 
 
 def known_mistakes(right: Tensor) -> dict[str, Any]:
     """The mistakes that are known for a right answer, with what each gives in its place."""
     found: dict[str, Any] = {}
-    for value, mistakes in _book_of_mistakes():
+    for value, case in _book(MISTAKES):
         if agree(value, right, 1e-3, 1e-4):
-            found |= mistakes
+            found |= case["mistakes"]
+    return found
+
+
+def known_slips(right: Tensor) -> list[tuple[str, Any]]:
+    """What else is known: others' mistakes, and single slips in a right answer.
+
+    Many may go by the same words.
+    """
+    found: list[tuple[str, Any]] = []
+    for value, case in _book(SLIPS):
+        if agree(value, right, 1e-3, 1e-4):
+            found += [(words, given) for words, given in case["mistakes"]]
+            found += [(f"{words}, and the rest is right", given) for words, given in case["slips"]]
     return found
 
 

@@ -1,17 +1,14 @@
-"""How an answer is wrong, in words: where and by what it differs, or the line where it failed."""
+"""How an answer is wrong, in words: where it differs from the right one, and by what."""
 
-import builtins
-import difflib
 import math
-import re
-import traceback
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 RTOL = 1e-4  #: answers may have been computed in float32
-FEW = 3  #: so many entries must agree on a number before it is reported
+FEW = 2  #: so many entries must agree on a number before it is reported
 
 #: By what an answer may be too large or too small.
 FACTORS = {
@@ -55,67 +52,6 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-#: What an error of Python's or torch's says, and what that mostly means.
-ADVICE = {
-    r"must match the size|size mismatch|shapes cannot be multiplied|expanded size|broadcast|"
-    r"is invalid for input of size|number of dimensions": "these shapes do not fit each other: "
-    "print the shape of each tensor in this line",
-    r"numpy\(\) on Tensor that requires grad": "the gradient would end here: stay with torch",
-    r"only one element tensors|Boolean value of Tensor|converted to Python scalars|"
-    r"can't be converted|cannot be converted to Scalar": "a tensor of several entries stands where "
-    "one number, or one yes or no, is needed: torch.where chooses for each entry",
-    r"must be Tensor, not|'(?:int|float)' object has no attribute": "a plain number stands here "
-    "where a tensor is needed",
-    r"tensors used as indices|indices must be|only integer tensors": "what stands between square "
-    "brackets has to be whole numbers, int64",
-    r"out of range|out of bounds": "a table with T + 1 entries is indexed by 0 to T",
-    r"required positional argument|positional arguments? but|unexpected keyword": "compare with "
-    "the first line of the function that is called, and with what it is said to take",
-    r"object is not callable": "brackets stand behind what is no function: is a * missing?",
-    r"modified by an inplace operation|leaf Variable that requires grad": "an argument is changed "
-    "in place: make a new tensor",
-    r"expected scalar type|same dtype|expected .*dtype|but got (?:Double|Float|Long)": "two types "
-    "meet that do not fit: convert one with .to",
-    r"does not require grad": "the gradient was lost on the way here: was something detached, or "
-    "made a plain number?",
-    r"local variable .* where it is not associated": "it gets a value on some ways here only",
-    r"maximum recursion depth": "the function calls itself without end",
-}
-
-
-def describe_error(error: BaseException, filename: str) -> str:
-    """What an error says, with the line of the answer that it comes from, and what to look for.
-
-    `filename` is that of the answer's code: the last line of it that was being executed is named.
-    A NameError or an AttributeError says what was perhaps meant.
-    """
-    if isinstance(error, NotImplementedError) and not str(error):
-        return "this part has not been answered"
-    lines = [at for at in traceback.extract_tb(error.__traceback__) if at.filename == filename]
-    said = str(error).strip().partition("\n")[0].rstrip(".") or "no message"
-    advice = [words for sign, words in ADVICE.items() if re.search(sign, said)]
-    if meant := _perhaps_meant(error):
-        advice = [f"did you mean {meant}?"]
-    said = ": ".join([said, *advice[:1]])
-    if not lines:
-        return said
-    code = f", `{lines[-1].line}`" if lines[-1].line else ""
-    return f"line {lines[-1].lineno} of your answer{code}: {said}"
-
-
-def _perhaps_meant(error: BaseException) -> str | None:
-    """The name that is closest to one that does not exist, where the error says which that is."""
-    wanted, known = getattr(error, "name", None), set[str]()
-    if isinstance(error, NameError) and (trace := error.__traceback__):
-        while trace.tb_next:
-            trace = trace.tb_next
-        known = {*trace.tb_frame.f_locals, *trace.tb_frame.f_globals, *dir(builtins)}
-    elif isinstance(error, AttributeError):
-        known = set(dir(error.obj))
-    close = difflib.get_close_matches(wanted or "", sorted(known), n=1, cutoff=0.65)
-    return close[0] if close else None
-
-
 def describe(given: Tensor, right: Tensor) -> tuple[str, str | None]:
     """That and where an answer is wrong, and what it may be; None where nothing simple fits."""
     alike = without_ones(given) == without_ones(right)
@@ -147,7 +83,7 @@ def describe_place(given: Tensor, right: Tensor, alike: bool) -> str:
 
 def describe_kind(given: Tensor, right: Tensor) -> str | None:
     """What a shape that is too small, NaN or infinity mostly comes from; None for other answers."""
-    if right.ndim > 0 and without_ones(given) == without_ones(right[0]):
+    if right.ndim > 0 and len(right) > 1 and without_ones(given) == without_ones(right[0]):
         return "several results go in a tuple"
     if bool(given.isnan().any()):
         return "is there a root or a logarithm of a negative number, or 0 times infinity?"
@@ -165,7 +101,7 @@ def describe_difference(given: Tensor, right: Tensor) -> str | None:
     """In words, how a wrong answer differs from the right one; None where nothing simple fits.
 
     Both are tensors of numbers, of any shape. A relation with a number of its own, such as "7 times
-    what is right", is named where at least three different entries agree on that number. One
+    what is right", is named where at least two different entries agree on that number. One
     without, such as "the square of what is right", is named where it holds for every entry; if all
     right entries are one number, it must be the only one that holds.
     """
@@ -174,7 +110,7 @@ def describe_difference(given: Tensor, right: Tensor) -> str | None:
         return _of_shapes(given, right)
     if right.numel() == 0 or torch.equal(given, right):
         return None
-    if _same(given, right):
+    if same_numbers(given, right):
         return next(_of_one_number(given), None)
     if not bool(given.isfinite().all()):
         return _not_finite(given, right)
@@ -190,19 +126,20 @@ def describe_difference(given: Tensor, right: Tensor) -> str | None:
 def _relations(given: Tensor, right: Tensor) -> Iterator[str]:
     """All that fit, the simplest first."""
     for words, factor in FACTORS.items():
-        if _same(given, factor * right):
+        if same_numbers(given, factor * right):
             yield f"it is {words}"
     for words, shift in SHIFTS.items():
         for side, sign in (("large", 1), ("small", -1)):
-            if _same(given - right, torch.full_like(right, sign * shift)):
+            if same_numbers(given - right, torch.full_like(right, sign * shift)):
                 yield f"it is too {side} by {words}"
     for words, function in FUNCTIONS.items():
-        if _same(given, function(right)):
+        if same_numbers(given, function(right)):
             yield f"it is {words}"
     yield from _of_order(given, right)
-    yield from _of_places(given, right)
-    yield from _with_a_number(given, right)
+    yield from _of_limits(given, right)
     yield from _of_one_number(given)
+    yield from _with_a_number(given, right)
+    yield from _of_places(given, right)
 
 
 def _of_one_number(given: Tensor) -> Iterator[str]:
@@ -228,28 +165,43 @@ def _with_a_number(given: Tensor, right: Tensor) -> Iterator[str]:
             yield "a term is wrong or missing that is one number for each row (dimension 0)"
 
 
+def _of_limits(given: Tensor, right: Tensor) -> Iterator[str]:
+    """What is right, cut to a range."""
+    if len(given.unique()) < 2:
+        return
+    for words, limit, cut in (
+        ("more", float(given.max()), right.clamp(max=given.max())),
+        ("less", float(given.min()), right.clamp(min=given.min())),
+    ):
+        plain = round(limit, 6) in (-1, 0, 1)
+        if (plain or int((given == limit).sum()) > 1) and same_numbers(given, cut):
+            yield f"it is what is right, but never {words} than {_number(limit)}"
+    if given.min() == -1 and given.max() == 1 and same_numbers(given, right.clamp(-1, 1)):
+        yield "it is what is right, cut to -1 to 1"
+
+
 def _of_order(given: Tensor, right: Tensor) -> Iterator[str]:
     """The right numbers at other places."""
     if right.ndim == 0 or len(right.unique()) < 2:
         return
     for dim in range(right.ndim):
-        if _same(given, right.flip(dim)):
+        if same_numbers(given, right.flip(dim)):
             yield f"the order is reversed along dimension {dim}"
-        if right.shape[dim] > FEW:
+        if right.shape[dim] > FEW + 1:
             size = right.shape[dim] - 1
-            if _same(given.narrow(dim, 0, size), right.narrow(dim, 1, size)):
+            if same_numbers(given.narrow(dim, 0, size), right.narrow(dim, 1, size)):
                 yield f"each entry is the one that belongs after it along dimension {dim}"
-            if _same(given.narrow(dim, 1, size), right.narrow(dim, 0, size)):
+            if same_numbers(given.narrow(dim, 1, size), right.narrow(dim, 0, size)):
                 yield f"each entry is the one that belongs before it along dimension {dim}"
-    if right.ndim == 2 and right.shape[0] == right.shape[1] and _same(given, right.T):
+    if right.ndim == 2 and right.shape[0] == right.shape[1] and same_numbers(given, right.T):
         yield "it is transposed"
-    if _same(given.flatten().sort().values, right.flatten().sort().values):
+    if same_numbers(given.flatten().sort().values, right.flatten().sort().values):
         yield "the right numbers stand in another order"
 
 
 def _of_places(given: Tensor, right: Tensor) -> Iterator[str]:
     """Right at some places, and wrong at one end or at one entry."""
-    if right.ndim == 0 or len(right) < FEW:
+    if right.ndim == 0 or len(right) <= FEW:
         return
     agree = torch.isclose(given, right, rtol=RTOL, atol=_slack(right))
     what, good = ("entry", agree) if right.ndim == 1 else ("row", agree.flatten(1).all(1))
@@ -271,20 +223,20 @@ def _of_places(given: Tensor, right: Tensor) -> Iterator[str]:
 
 def _of_shapes(given: Tensor, right: Tensor) -> str | None:
     """Where the shapes differ: a sum or mean too many or too few, or transposed."""
-    if given.ndim == 2 and given.T.shape == right.shape and _same(given.T, right):
+    if given.ndim == 2 and given.T.shape == right.shape and same_numbers(given.T, right):
         return "it is transposed"
     for words, reduce in (("sum", torch.sum), ("mean", torch.mean)):
-        if right.ndim > 0 and given.ndim == 0 and _same(given, reduce(right)):
+        if right.ndim > 0 and given.ndim == 0 and same_numbers(given, reduce(right)):
             return f"it is the {words} over all entries, where each is asked for"
         for dim in range(right.ndim if right.ndim > 1 else 0):
             part = reduce(right, dim=dim)
-            if part.shape == given.shape and _same(given, part):
+            if part.shape == given.shape and same_numbers(given, part):
                 return f"it is the {words} over dimension {dim}, which should stay"
-        if given.ndim > 0 and right.ndim == 0 and _same(reduce(given), right):
+        if given.ndim > 0 and right.ndim == 0 and same_numbers(reduce(given), right):
             return f"the {words} over all entries is still to be taken"
         for dim in range(given.ndim if given.ndim > 1 else 0):
             part = reduce(given, dim=dim)
-            if part.shape == right.shape and _same(part, right):
+            if part.shape == right.shape and same_numbers(part, right):
                 return f"the {words} over dimension {dim} is still to be taken"
     return None
 
@@ -305,7 +257,8 @@ def _not_finite(given: Tensor, right: Tensor) -> str | None:
     return None
 
 
-def _same(given: Tensor, wanted: Tensor) -> bool:
+def same_numbers(given: Tensor, wanted: Tensor) -> bool:
+    """Whether all entries are the same, to what float32 keeps; both of one shape."""
     return given.shape == wanted.shape and bool(
         torch.isclose(given, wanted, rtol=RTOL, atol=_slack(wanted)).all()
     )
@@ -327,4 +280,11 @@ def _constant(found: Tensor, right: Tensor) -> float | None:
 
 
 def _number(value: float) -> str:
+    """To four digits, or as a fraction such as 4/3 where these would not end."""
+    if not math.isfinite(value):
+        return f"{value:g}"
+    near = Fraction(value).limit_denominator(12)
+    endless = near.denominator in (3, 6, 7, 9, 11, 12) and abs(near) < 2
+    if endless and abs(value - near) < RTOL * abs(value):
+        return f"{near.numerator}/{near.denominator}"
     return f"{value:.4g}"

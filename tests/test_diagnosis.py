@@ -13,8 +13,8 @@ from ddpm_tutorial.diagnosis import (
     FUNCTIONS,
     SHIFTS,
     describe_difference,
-    describe_error,
 )
+from ddpm_tutorial.diagnosis_of_errors import describe_error
 
 
 def numbers(*shape, low=0.1, high=0.9):
@@ -143,8 +143,11 @@ def test_one_number_is_not_enough_for_a_guess():
     assert describe_difference(torch.tensor(4.0), two) is None  # twice, or the square, or 2 more
     assert describe_difference(torch.tensor(6.0), three) == "it is twice what is right"
     assert describe_difference(torch.tensor(17.3), three) is None
+    alike = describe_difference(torch.tensor([7.3, 7.3]), torch.ones(2))
+    assert "times" not in alike  # of a number that all entries share, no factor is claimed
     pair = torch.tensor([1.0, 3.0])
-    assert describe_difference(7.3 * pair, pair) is None  # a number of its own needs three
+    assert describe_difference(7.3 * pair, pair) == "it is 7.3 times what is right"
+    assert describe_difference(torch.tensor([7.3, 22.0]), pair) is None
     assert describe_difference(2 * pair, pair) == "it is twice what is right"
 
 
@@ -176,3 +179,27 @@ def test_a_name_or_a_method_that_is_almost_right_is_named():
         with pytest.raises((NameError, AttributeError)) as caught:
             exec(source, {})
         assert describe_error(caught.value, "<string>").endswith(f"did you mean {meant}?")
+
+
+def test_what_is_cut_to_a_range_is_told_from_what_is_wrong_there():
+    right = torch.tensor([1.4, -0.3, 2.0, -1.7, 0.6])
+    assert describe_difference(right.clamp(max=1), right) == (
+        "it is what is right, but never more than 1"
+    )
+    assert "never less than 0" in describe_difference(right.relu(), right)
+    assert describe_difference(right.clamp(-1, 1), right) == "it is what is right, cut to -1 to 1"
+    assert "never more than 0.7" in describe_difference(right.clamp(max=0.7), right)
+    odd = torch.tensor([1.4, -0.3, 0.9, -1.7, 0.6])  # one entry is wrong, at no plain number
+    assert "never more" not in str(describe_difference(torch.where(odd == 1.4, 1.1, odd), odd))
+
+
+def test_what_is_infinite_where_it_should_not_be_is_told():
+    right = torch.tensor([math.inf, -69.1])
+    said = describe_difference(torch.tensor([math.inf, -math.inf]), right)
+    assert said.startswith("it is infinite in 2 of 2 entries, first where inf is right (entry 1)")
+
+
+def test_a_factor_is_a_fraction_where_it_is_one_of_small_numbers():
+    right = torch.tensor([0.56522, 0.392676])
+    assert describe_difference(right * 4 / 3, right) == "it is 4/3 times what is right"
+    assert describe_difference(right * 1.234, right) == "it is 1.234 times what is right"

@@ -63,7 +63,10 @@ GROUND = [
     "errors",
     "machine",
     "diagnosis",
+    "diagnosis_of_errors",
+    "diagnosis_of_calls",
     "coursework_values",
+    "coursework_calls",
     "coursework_networks",
     "coursework",
 ]

@@ -124,7 +124,7 @@ class Draft:
         for cell in self.notebook.cells:
             about = cell.metadata.get("nbgrader", {})
             if cell.cell_type == "code" and about and not about.get("grade"):
-                _run(cell.source, namespace)
+                run_cell(cell.source, namespace)
             elif OPEN in cell.source:
                 cell.source = _filled(cell.source, dict(namespace))
 
@@ -194,13 +194,14 @@ def _filled(source: str, namespace: dict[str, Any]) -> str:
         number = source[:at].count("\n") + 1
         before = [each for each in ast.parse(bare).body if (each.end_lineno or 0) < number]
         scope = dict(namespace)
-        _run(ast.unparse(ast.Module(before, [])), scope)
+        run_cell(ast.unparse(ast.Module(before, [])), scope)
         with contextlib.redirect_stdout(io.StringIO()):
             value = shown(eval(expression, scope))
         source = source.replace(f"{OPEN}{expression}{CLOSE}", value, 1)
     return source
 
 
-def _run(source: str, namespace: dict[str, Any]) -> None:
+def run_cell(source: str, namespace: dict[str, Any]) -> None:
+    """Execute a cell of a notebook; what it prints is not shown."""
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(source, "<cell>", "exec"), namespace)

@@ -1,28 +1,34 @@
 """Grade answers whose authors knew neither the tests nor the hints, and say how the grader did.
 
-    python tools/grade_holdout.py [--write] [--show] [ASSIGNMENT ...]
+    python tools/grade_holdout.py [--set N] [--write] [--show] [ASSIGNMENT ...]
 
-tests/coursework/holdout/NAME.json holds answers to assignment NAME, written from the student's file
-alone: the part, whether it is right, what is wrong with it in the author's words, and its source.
+tests/coursework/holdout/N/NAME.json holds answers to assignment NAME, written from the student's
+file alone: the part, whether it is right, what is wrong with it in the author's words, and its
+source.
 Three figures are printed for each assignment: how many of the right answers keep all points, how
 many of the wrong ones lose the points of their part, and how many of these are told more than that
 two numbers differ or that Python raised something. With --show, each answer that is graded wrongly
 and each message is printed too; with --write, the figures go into INSTRUCTORS.md.
 
-Who writes tests or hints does not read these files: they measure only as long as nobody aims at
-them. The next edition gets new ones, and these then become known answers like the others.
+Who writes tests or hints does not read the newest set: it measures only as long as nobody aims at
+it. Once there is a newer one, a set is known like all other answers: `make test` holds that each
+right one keeps its points and each wrong one loses them.
 """
 
 import argparse
 import json
 import re
+from functools import cache
 from typing import NamedTuple
 
 from grade_variants import ROOT, Variant, cells_of, on_all_cores, points_lost, write_between
 
 HOLDOUT = ROOT / "tests/coursework/holdout"
+NEWEST = max(int(path.name) for path in HOLDOUT.iterdir())
 BEGIN, END = "<!-- holdout: begin -->\n", "<!-- holdout: end -->"
-TWO_NUMBERS = re.compile(r"Wrong: the answer is \S+ where \S+ is right \(entry [^)]*\)$")
+TWO_NUMBERS = re.compile(
+    r"Wrong: (result \d of \d: )?the answer is \S+ where \S+ is right \(entry [^)]*\)$"
+)
 
 
 class Answer(NamedTuple):
@@ -34,15 +40,17 @@ class Answer(NamedTuple):
     source: str
 
 
-def answers_to(assignment: str) -> list[Answer]:
-    """All of them, in the order of the file."""
-    text = (HOLDOUT / f"{assignment}.json").read_text(encoding="utf-8")
+@cache
+def answers_to(assignment: str, which: int) -> list[Answer]:
+    """All of a set, in the order of the file; none where the set has no such file."""
+    path = HOLDOUT / str(which) / f"{assignment}.json"
+    text = path.read_text(encoding="utf-8") if path.exists() else "[]"
     return [Answer(**each) for each in json.loads(text)]
 
 
-def graded(assignment: str, number: int) -> dict[str, str]:
+def graded(assignment: str, number: int, which: int) -> dict[str, str]:
     """For each part that loses its points: what the student is told."""
-    cells, answer = cells_of(assignment), answers_to(assignment)[number]
+    cells, answer = cells_of(assignment), answers_to(assignment, which)[number]
     parts = [cell.part for cell in cells if cell.kind == "test"]
     asked = parts if answer.kind == "right" else [answer.part]
     variant = Variant(answer.part, None, answer.mistake, answer.source)
@@ -54,10 +62,11 @@ def graded(assignment: str, number: int) -> dict[str, str]:
 
 def told(message: str) -> bool:
     """Whether it says more than that two numbers differ, or that Python raised something."""
-    return message.startswith("Wrong: ") and not TWO_NUMBERS.match(message)
+    said = message.startswith(("Wrong: ", "AssertionError: "))
+    return said and not TWO_NUMBERS.match(message)
 
 
-def table(assignments: list[str], found: dict[str, list[dict[str, str]]]) -> str:
+def table(which: int, found: dict[str, list[dict[str, str]]]) -> str:
     """One row for each assignment, and one for all."""
     rows = [
         "| assignment | right answers that keep all points | wrong ones that lose them "
@@ -65,8 +74,8 @@ def table(assignments: list[str], found: dict[str, list[dict[str, str]]]) -> str
         "|---|---|---|---|",
     ]
     sums = [0] * 6
-    for name in assignments:
-        pairs = list(zip(answers_to(name), found[name], strict=True))
+    for name, outcomes in found.items():
+        pairs = list(zip(answers_to(name, which), outcomes, strict=True))
         right = [not lost for answer, lost in pairs if answer.kind == "right"]
         wrong = [lost for answer, lost in pairs if answer.kind == "wrong"]
         caught = [message for lost in wrong for message in lost.values()]
@@ -85,20 +94,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put the table into INSTRUCTORS.md")
     parser.add_argument("--show", action="store_true", help="print what was graded, and how")
-    every = sorted(path.stem for path in HOLDOUT.glob("*.json"))
-    parser.add_argument("assignments", nargs="*", default=every)
+    parser.add_argument("--set", type=int, default=NEWEST, help="which; the newest if not given")
+    parser.add_argument("assignments", nargs="*")
     arguments = parser.parse_args()
-    todo = [(name, k) for name in arguments.assignments for k in range(len(answers_to(name)))]
-    done = on_all_cores(graded, todo)
-    found: dict[str, list[dict[str, str]]] = {name: [] for name in arguments.assignments}
-    for (name, number), lost in zip(todo, done, strict=True):
-        found[name].append(lost)
+    every = sorted(path.stem for path in (HOLDOUT / str(arguments.set)).glob("*.json"))
+    todo = [
+        (name, k, arguments.set)
+        for name in arguments.assignments or every
+        for k in range(len(answers_to(name, arguments.set)))
+    ]
+    found: dict[str, list[dict[str, str]]] = {}
+    for (name, number, which), lost in zip(todo, on_all_cores(graded, todo), strict=True):
+        found.setdefault(name, []).append(lost)
         if arguments.show:
-            answer = answers_to(name)[number]
+            answer = answers_to(name, which)[number]
             print(f"{name}, {answer.part}, {answer.kind}: {answer.mistake}\n    {lost}")
-    print(table(arguments.assignments, found))
+    print(table(arguments.set, found))
     if arguments.write:
-        write_between(BEGIN, END, table(arguments.assignments, found))
+        write_between(BEGIN, END, table(arguments.set, found))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ fails if a single answer got something else. With --write, the table goes into I
 """
 
 import argparse
-import contextlib
 import importlib
-import io
 import multiprocessing
 import sys
 from collections.abc import Callable
@@ -30,8 +28,9 @@ from ddpm_tutorial.machine import cores
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "book/assignments/INSTRUCTORS.md"
 BEGIN, END = "<!-- answers: begin -->\n", "<!-- answers: end -->"
-sys.path[:0] = [str(ROOT / "tests/coursework"), str(ROOT / "book/assignments")]
+sys.path[:0] = [str(ROOT / each) for each in ("tools", "tests/coursework", "book/assignments")]
 
+from draft import run_cell  # noqa: E402
 from grading.cells import Cell, read_cells  # noqa: E402
 from variants import SOURCES, Variant, variants_of  # noqa: E402
 
@@ -68,9 +67,9 @@ def points_lost(cells: list[Cell], variant: Variant | None, parts: list[str]) ->
             if cell.part == parts[-1]:
                 break
             continue
-        _run(cell.source, namespace)
+        run_cell(cell.source, namespace)
         if variant is not None and cell.kind == "answer" and cell.part == variant.part:
-            _run(variant.source, namespace)
+            run_cell(variant.source, namespace)
     plt.close("all")
     return lost
 
@@ -127,7 +126,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into INSTRUCTORS.md")
     parser.add_argument("assignments", nargs="*", default=assignments())
     arguments = parser.parse_args()
-    todo = [(name, k) for name in arguments.assignments for k in range(len(answers_to(name)))]
+    todo: list[tuple[Any, ...]] = [
+        (name, k) for name in arguments.assignments for k in range(len(answers_to(name)))
+    ]
     done = on_all_cores(verdict, todo)
     verdicts: dict[str, list[str | None]] = {name: [] for name in arguments.assignments}
     for (name, _), complaint in zip(todo, done, strict=True):
@@ -141,9 +142,9 @@ def main() -> None:
 
 
 def on_all_cores(
-    grade: Callable[[str, int], Any], todo: list[tuple[str, int]], jobs: int | None = None
+    grade: Callable[..., Any], todo: list[tuple[Any, ...]], jobs: int | None = None
 ) -> list[Any]:
-    """What `grade` gives for each assignment and number, in their order."""
+    """What `grade` gives for each assignment, number and what else it takes, in their order."""
     matplotlib.use("agg")
     torch.set_num_threads(1)  # one for each of the processes
     context: Any = multiprocessing.get_context("fork")
@@ -165,15 +166,10 @@ def _by_kind(assignment: str, part: str, found: list[str | None]) -> tuple[list[
     return [good for hint, good in here if hint], [good for hint, good in here if hint is None]
 
 
-def _run(source: str, namespace: dict[str, Any]) -> None:
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(source, "<cell>", "exec"), namespace)
-
-
 def complaint(source: str, namespace: dict[str, Any]) -> str | None:
     """Run a cell: what it raises, with the hint if it has one; None if it raises nothing."""
     try:
-        _run(source, namespace)
+        run_cell(source, namespace)
     except Exception as error:
         hint = getattr(error, "hint", None)
         return f"{type(error).__name__}: {error}" + (f" Hint: {hint}" if hint else "")

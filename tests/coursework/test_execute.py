@@ -2,7 +2,8 @@
 
 import nbformat
 from conftest import named, notebook
-from grading.execute import run_notebook
+from grading.execute import Student, run_notebook
+from grading.sandbox import Limits, StandIn
 
 SECRET = "571"
 TEST = f"""from ddpm_tutorial.coursework import check
@@ -183,4 +184,53 @@ def test_what_is_said_of_the_hidden_half_of_examine_has_no_numbers():
     tests = graded(*(cell for pair in parts for cell in pair))[1::2]
     for said, message in zip(tests, bodies.values(), strict=True):
         assert message in said
+        assert "57" not in said
+
+
+def test_for_which_other_arguments_an_answer_would_be_right_is_asked_in_the_second_run_only():
+    test = (
+        "import torch\nfrom ddpm_tutorial.coursework import examine\n"
+        "x = torch.tensor([0.3, 0.9, 0.5])\nexamine(f, [x], x.sin())"
+    )
+    _, said = graded(*part("f", "def f(x):\n    return x.exp().sin()", test))
+    assert "it would be right if argument 1 were replaced by its logarithm" in said
+    first_run = Student(Limits(), ["coursework"])
+    assert StandIn(first_run, {"name": "f"}).answers([[1.0], [2.0]]) == [None, None]
+    assert first_run.sandbox is None  # no process was asked
+
+
+def test_a_call_of_the_search_that_ends_the_process_leaves_what_was_found():
+    test = (
+        "import torch\nfrom ddpm_tutorial.coursework import examine\n"
+        "x = torch.tensor([0.3, 0.9, 0.5])\nexamine(f, [x], x.sin())"
+    )
+    answer = (
+        "import os\ndef f(x):\n"
+        "    if abs(float(x[0]) - 0.3) > 1e-3:\n        os._exit(1)\n    return x.exp().sin()"
+    )
+    _, said, good, _ = graded(*part("f", answer, test), *part("g", "def f(x):\n    return x + 1"))
+    assert "where 0.29552 is right" in said
+    assert good  # the next part is graded as before
+
+
+def test_what_assignments_import_is_there_in_the_students_process():
+    names = "Known, Watched, WatchedLayer, check, examine, gradient, hint, recorded"
+    (shown,) = graded(own(f"from ddpm_tutorial.coursework import {names}\nprint('all there')"))
+    assert "all there" in shown
+
+
+def test_for_which_arguments_a_hidden_test_fails_is_said_as_the_test_has_it():
+    test = (
+        "import torch\nfrom ddpm_tutorial.coursework import Known, examine\n"
+        "examine(f, [torch.ones(2)], lambda x: x)\n### BEGIN HIDDEN TESTS\n"
+        'one = Known(lambda x: x, case="for a single picture")\n'
+        "examine(f, [torch.tensor([571.0])], one)\n### END HIDDEN TESTS"
+    )
+    bodies = ["return x if len(x) > 1 else x.exp()", "return x if len(x) > 1 else x.log()"]
+    parts = [
+        part(f"f{k}", f"def f(x):\n    {each}", test.replace("(f,", f"(f{k},"))
+        for k, each in enumerate(bodies)
+    ]
+    for said in graded(*(cell for pair in parts for cell in pair))[1::2]:
+        assert "it is right in the example, and is not for a single picture" in said
         assert "57" not in said

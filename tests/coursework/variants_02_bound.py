@@ -110,10 +110,17 @@ def log_evidence(log_joint):
 
 @right("evidence")
 def log_evidence(log_joint):
-    """By the normaliser of a softmax, in double precision, with a column for the result."""
+    """By the normaliser of a softmax, in double precision."""
     log_joint = log_joint.double()
     best = log_joint.argmax(dim=1, keepdim=True)
-    return log_joint.gather(1, best) - torch.log_softmax(log_joint, dim=1).gather(1, best)
+    column = log_joint.gather(1, best) - torch.log_softmax(log_joint, dim=1).gather(1, best)
+    return column[:, 0]
+
+
+@wrong("evidence", "a dimension of size 1 is too many")
+def log_evidence(log_joint):
+    """A column for the result."""
+    return torch.logsumexp(log_joint, dim=1, keepdim=True)
 
 
 @right("evidence")
@@ -248,10 +255,10 @@ def lower_bound(log_joint, q):
 
 @right("bound")
 def lower_bound(log_joint, q):
-    """Not-a-number set to zero, with a column for the result."""
+    """Not-a-number set to zero."""
     each = q * (log_joint - torch.log(q))
     each = torch.nan_to_num(each, nan=0.0, posinf=0.0, neginf=-math.inf)
-    return each.sum(dim=1, keepdim=True)
+    return each.sum(dim=1)
 
 
 @right("bound")
@@ -375,13 +382,13 @@ def posterior_and_gap(log_joint, q):
 
 @right("gap")
 def posterior_and_gap(log_joint, q):
-    """Row by row in a list, with an extra dimension."""
+    """Row by row in a list."""
     logs, gaps = [], []
     for ln_p, weight in zip(log_joint, q, strict=True):
         logs.append(ln_p - torch.logsumexp(ln_p, 0))
         used = weight.nonzero()[:, 0]
         gaps.append(torch.dot(weight[used], weight[used].log() - logs[-1][used]))
-    return [torch.stack(logs), torch.stack(gaps)[None]]
+    return [torch.stack(logs), torch.stack(gaps)]
 
 
 @wrong("prior", "a variance was passed to kl_normal: it takes the logarithm of the variance")
@@ -491,13 +498,13 @@ def prior_term(x0, alpha_bar):
 
 @right("prior")
 def prior_term(x0, alpha_bar):
-    """With a column for the result, and with Python's numbers for the table."""
+    """With Python's numbers for the table."""
     share = float(alpha_bar[len(alpha_bar) - 1])
     mean = math.sqrt(share) * x0
     log_variance = torch.full_like(mean, math.log(1 - share))
     zero = torch.zeros_like(mean)
     each = kl_normal(mean, log_variance, zero, zero)
-    return torch.einsum("bchw->b", each)[:, None]
+    return torch.einsum("bchw->b", each)
 
 
 @wrong("denoising", MEAN_OF_PIXELS)
@@ -678,14 +685,14 @@ def denoising_term(posterior_mean, model_mean, t, alpha_bar):
 
 @right("denoising")
 def denoising_term(posterior_mean, model_mean, t, alpha_bar):
-    """Whole tables first, in double precision, with a column for the result."""
+    """Whole tables first, in double precision."""
     table = alpha_bar.double()
     before = torch.cat([torch.ones(1, dtype=torch.float64), table[:-1]])
     variance = (1 - table / before) * (1 - before) / (1 - table)
     weight = torch.nan_to_num(0.5 / variance, nan=0.0, posinf=0.0)
     weight[1] = 0
     distance = (posterior_mean.double() - model_mean.double()).flatten(1).norm(dim=1)
-    return (weight[t] * distance**2)[:, None]
+    return weight[t] * distance**2
 
 
 @wrong("bits", "this is the mean over t: the bound is a sum over t")
@@ -781,11 +788,11 @@ def bits_per_dim(reconstruction, prior, denoising, dimensions):
 
 @right("bits")
 def bits_per_dim(reconstruction, prior, denoising, dimensions):
-    """A loop over t, with a column for the result."""
+    """A loop over t."""
     cost = prior - reconstruction
     for term in denoising.unbind(1):
         cost = cost + term
-    return (cost / dimensions / torch.tensor(2.0).log())[:, None]
+    return cost / dimensions / torch.tensor(2.0).log()
 
 
 @right("bits")

@@ -183,7 +183,7 @@ def _reading_with_deviation(draft):
         "reading",
         ("/ (2 * V) -", "/ (2 * V**2) -"),
         ("/ (2 * W)", "/ (2 * W**2)"),
-        ("(mean, variance))", "(mean, variance.sqrt()))"),
+        ("Known((mean, variance)", "Known((mean, variance.sqrt())"),
         (
             "(m / V + a * readings / W) / (1 / V + a**2 / W)",
             "(m / V**2 + a * readings / W**2) / (1 / V**2 + a**2 / W**2)",

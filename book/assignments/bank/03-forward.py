@@ -222,7 +222,7 @@ def _v_first(draft):
             "(x0, v_from_x0_and_eps(schedule, t, x0, eps))",
             "(v_from_x0_and_eps(schedule, t, x0, eps), x0)",
         ),
-        ("(x0, eps), atol", "(eps, x0), atol"),
+        ("Known((x0, eps)", "Known((eps, x0)"),
         (
             "(-((1 - a) / a).sqrt() * eps, eps / a.sqrt())",
             "(eps / a.sqrt(), -((1 - a) / a).sqrt() * eps)",
@@ -291,7 +291,7 @@ def _from_0_to_1(draft):
         ("[-1.3, -0.86, -0.12, 0.62, 1.4]", "[-0.15, 0.07, 0.44, 0.81, 1.2]"),
         ("2 * k.float() / (L - 1) - 1", "k.float() / (L - 1)"),
         ("to_bytes(noise)", "to_bytes(2 * noise - 1)"),
-        ("to_bytes(1e4 * noise[0])", "to_bytes(2e4 * noise[0] - 1)"),
+        ("to_bytes(far)", "to_bytes(2 * far - 1)"),
         ("[[-1.2, -0.36], [0.21, 3.0]]", "[[-0.1, 0.32], [0.605, 2.0]]"),
         ("torch.tensor([0.2])", "torch.tensor([0.6])"),
     )
@@ -311,7 +311,7 @@ def _negative(draft):
         ("[0, 0, 2, 3, 4]", "⟦to_levels(images, 5)⟧"),
         ("2 * k.float() / (L - 1) - 1", "1 - 2 * k.float() / (L - 1)"),
         ("to_bytes(noise)", "to_bytes(-noise)"),
-        ("to_bytes(1e4 * noise[0])", "to_bytes(-1e4 * noise[0])"),
+        ("to_bytes(far)", "to_bytes(-far)"),
         ("[[0, 2], [4, 7]]", "[[7, 5], [3, 0]]"),
         ("L=2), [1])", "L=2), [0])"),
     )

@@ -63,7 +63,7 @@ def _another_table(draft, table):
             r"Two entries of the table $\bar\alpha$ give this product.",
             "Two entries of the table give this product.",
         ),
-        ("and `eta` and `alpha_bar` are as before.", f"and `eta` and `{table}` are as before."),
+        ("And `eta` and `alpha_bar` are as before.", f"And `eta` and `{table}` are as before."),
     )
     draft.change(
         "given",

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from ddpm_tutorial import coursework
+from ddpm_tutorial.coursework_calls import MOVED, NO_GRADIENT
 from ddpm_tutorial.coursework_networks import ASKED, CALLED
 from ddpm_tutorial.coursework_values import Wrong, hints_to_mistakes
 
@@ -34,11 +35,11 @@ CHECKED = {  # how `examine` and `check` begin what they say, and that without t
     "the answer is not finite": "the answer is not finite everywhere",
     "the answer is None": "the answer is None: did you forget to return it",
     "the answer is a ": "the answer is no tensor, no number, and no list of these",
-    coursework.MOVED: "the answer has moved to another device: leave it where the arguments are",
+    MOVED: "the answer has moved to another device: leave it where the arguments are",
     "return ": "the answer is not one thing for each that is asked for",
     coursework.CHANGED: "the function changes what it is given: work on copies",
     coursework.OWN_DRAWS: coursework.OWN_DRAWS,
-    coursework.NO_GRADIENT: "no gradient reaches an argument: was it detached?",
+    NO_GRADIENT: "no gradient reaches an argument: was it detached?",
     coursework.PART_OF_GRADIENT: "only a part of a gradient gets through: was something detached?",
     coursework.NO_NUMBER: "a gradient is not a number: is there a division by 0 that is not used?",
     coursework.WHOLE: coursework.WHOLE,
@@ -84,7 +85,7 @@ def run_notebook(nb: NotebookNode) -> None:
     with Student(limits, about["names"]) as student:
         failed = failed_tests(cells, student)
     trusted: dict[str, Any] = dict(FROM_OUTSIDE)
-    with Student(limits, about["names"]) as student:
+    with Student(limits, about["names"], searches=True) as student:
         for number, cell in enumerate(cells):
             kind = cell_of(cell.metadata, cell.source).kind
             if kind == "given" and failed:
@@ -120,8 +121,8 @@ def failed_tests(cells: Sequence[NotebookNode], student: "Student") -> dict[int,
 class Student:
     """A student's process that comes up again when it has died, without the cell that ended it."""
 
-    def __init__(self, limits: Limits, names: Sequence[str]) -> None:
-        self.limits, self.names = limits, names
+    def __init__(self, limits: Limits, names: Sequence[str], searches: bool = False) -> None:
+        self.limits, self.names, self.searches = limits, names, searches
         self.deadline = time.monotonic() + limits.patience * limits.total
         self.spent = 0.0  # by processes that have ended
         self.cells: list[str] = []
@@ -223,13 +224,17 @@ def without_inputs(error: Exception, source: str) -> Exception:
     texts = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
     if lines[-1].filename in ("<test>", "<given>") and isinstance(error, AssertionError):
         return error
-    hint = getattr(error, "hint", None)
-    hint = hint if hint in {*texts, *hints_to_mistakes()} else None
+    plain = {*texts, *hints_to_mistakes()}  # nothing that the student's code could have chosen
+    hint, elsewhere = getattr(error, "hint", None), getattr(error, "elsewhere", None)
+    if hint not in plain:
+        safe = elsewhere is not None and elsewhere.removeprefix(coursework.ELSEWHERE) in plain
+        hint = elsewhere if safe else None
     return Wrong(f"{_without_numbers(str(error)) or WRONG} {FOR_OTHERS}", hint)
 
 
 def _without_numbers(said: str) -> str | None:
-    return next((words for kind, words in CHECKED.items() if said.startswith(kind)), None)
+    of_one = re.sub(r"^result \d of \d: ", "", said)
+    return next((words for kind, words in CHECKED.items() if of_one.startswith(kind)), None)
 
 
 def hint_output(hint: str) -> NotebookNode:

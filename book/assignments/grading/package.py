@@ -22,6 +22,7 @@ def _close(given):
             face.__file__, face.__path__, face.__getattr__ = held.__file__, [], __getattr__
             for key, value in vars(held).items():
                 own = key.isupper() or getattr(value, "__module__", "") == name
+                own = own or key in getattr(held, "__all__", ())
                 if key in given or (last in given and own and key[0] != "_"):
                     setattr(face, key, value)
             sys.modules[name] = face

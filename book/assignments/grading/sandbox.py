@@ -67,6 +67,7 @@ class Sandbox:
     """One process that runs a student's cells. Use as a context manager."""
 
     trusted = False  # whether to go on without walls
+    searches = False  # whether a wrong answer is asked for more, to say how it is wrong
 
     def __init__(self, limits: Limits, names: Sequence[str], deadline: float) -> None:
         walls = tree.walls_for(self.trusted)
@@ -391,6 +392,18 @@ class StandIn:
         if not whole or len(found[1]) != len(arguments):
             raise StudentError("the answer cannot be read (not that of a trial)")
         return found
+
+    def answers(self, cases: Sequence[Any]) -> list[Any]:
+        """`ddpm_tutorial.coursework.answers`, where the function is; None for what fails.
+
+        It asks nothing in the run for the points: an odd call could end the process.
+        """
+        found: Any = None
+        if self.sandbox.searches:
+            with contextlib.suppress(StudentError, SandboxEnded):
+                found = self.sandbox.call(self.function, (cases,), {}, do="answers")
+        whole = isinstance(found, list) and len(found) == len(cases)
+        return found if whole else [None] * len(cases)
 
     def through_network(self, *arguments: Any) -> Any:
         """`ddpm_tutorial.coursework.through_network`, where the function is."""

@@ -1,0 +1,43 @@
+"""Answers of authors who knew neither tests nor hints: those of all sets but the newest."""
+
+import sys
+
+import matplotlib
+import pytest
+from conftest import ROOT
+from test_assignments import load
+
+matplotlib.use("agg")
+sys.path.insert(0, str(ROOT / "tools"))  # where the tool finds those that it builds on
+LONG = {"train", "sampler", "unet"}  # an answer to these takes a quarter of a minute
+
+
+@pytest.fixture(scope="module")
+def strangers():
+    return load("grade_holdout")
+
+
+OLD = sorted(ROOT.glob("tests/coursework/holdout/1/*.json"))
+
+
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_a_right_answer_keeps_its_points_and_a_wrong_one_loses_them(strangers, path):
+    which = int(path.parent.name)
+    for number, answer in enumerate(strangers.answers_to(path.stem, which)):
+        if answer.part in LONG:
+            continue
+        lost = strangers.graded(path.stem, number, which)
+        assert bool(lost) == (answer.kind == "wrong"), (answer, lost)
+
+
+def test_what_counts_as_told():
+    told = load("grade_holdout").told
+    assert told(
+        "Wrong: the answer is 2 where 1 is right (entry 1 of 1, counted through) Hint: half"
+    )
+    assert not told("Wrong: the answer is 2 where 1 is right (entry 1 of 1, counted through)")
+    assert not told(
+        "Wrong: result 2 of 2: the answer is 2 where 1 is right (entry 1 of 3, counted)"
+    )
+    assert not told("RuntimeError: stack expects each tensor to be equal size")
+    assert told("AssertionError: at s = 0 the variance is 0, not nearly 0: set no floor under it")
