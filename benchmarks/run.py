@@ -5,9 +5,9 @@
 writes what it measured into benchmarks/results.json as it goes, and benchmarks/results.md from it.
 Without names it measures all three, which takes an hour and three quarters on two CPU cores.
 Nothing else should run meanwhile: a second program on the same cores costs far more than its share.
-The part on quality keeps each model that it has trained under runs/bench until all are measured, so
-a second call goes on where the first was stopped. It also leaves benchmarks/after-60-seconds.png,
-what this package has learned by then.
+The part on quality keeps each model that it has trained, and each figure, under runs/bench until
+all are measured, so a second call goes on where the first was stopped. It also leaves
+benchmarks/after-60-seconds.png, what this package has learned by then.
 """
 
 import argparse
@@ -236,31 +236,39 @@ def measure_quality(train_images, unseen, accelerator, keep) -> None:
         "contenders": {name: {} for name in makers},
     }
     for name, budget in runs:
-        contender = makers[name]()
-        with safe_open(_kept(name, budget), "pt") as file:
-            steps, keys = int(file.metadata()["steps"]), file.keys()
-            contender.network.load_state_dict({key: file.get_tensor(key) for key in keys})
-        contender.network.eval()
-        torch.manual_seed(SEED)
-        parts = []
-        for _ in tqdm(range(SIDE_BY_SIDE // DRAW), "sampling", unit=f"batch, {name} at {budget} s"):
-            with torch.no_grad(), accelerator.autocast():
-                parts.append(contender.draw(contender.network, DRAW))
-        # Through bytes, as pictures are kept: no contender is measured on values beyond them.
-        images = from_bytes(to_bytes(torch.cat(parts)))
-        if (name, budget) == (Ours.name, BUDGETS[0]):
-            save_sheet(SHEET, images[:100])
-        features, _ = classify(classifier, images)
-        fid = round(frechet_distance(features, unseen_features), 3)
-        figures["contenders"][name][str(budget)] = {"steps": steps, "fid": fid}
-        keep(figures)
+        measured = _kept(name, budget).with_suffix(".json")
+        if not measured.exists():
+            images, steps = _drawn(makers[name](), budget, accelerator)
+            if (name, budget) == (Ours.name, BUDGETS[0]):
+                save_sheet(SHEET, images[:100])
+            features, _ = classify(classifier, images)
+            fid = round(frechet_distance(features, unseen_features), 3)
+            write_atomically(measured, json.dumps({"steps": steps, "fid": fid}).encode())
+        figures["contenders"][name][str(budget)] = json.loads(measured.read_text())
+    keep(figures)
     for name, budget in runs:
         _kept(name, budget).unlink()
+        _kept(name, budget).with_suffix(".json").unlink()
 
 
 def _kept(name: str, budget: int) -> Path:
-    """Where the weights of a contender wait until all are measured."""
+    """Where the weights of a contender wait until all are measured; its figures lie beside it."""
     return RUNS / f"{name}-{budget}.safetensors"
+
+
+def _drawn(contender: Peer, budget: int, accelerator) -> tuple[torch.Tensor, int]:
+    """Samples of a contender as it was kept, and the steps that it was trained for."""
+    with safe_open(_kept(contender.name, budget), "pt") as file:
+        steps, keys = int(file.metadata()["steps"]), file.keys()
+        contender.network.load_state_dict({key: file.get_tensor(key) for key in keys})
+    contender.network.eval()
+    torch.manual_seed(SEED)
+    parts, unit = [], f"batch, {contender.name} at {budget} s"
+    for _ in tqdm(range(SIDE_BY_SIDE // DRAW), "sampling", unit=unit):
+        with torch.no_grad(), accelerator.autocast():
+            parts.append(contender.draw(contender.network, DRAW))
+    # Through bytes, as pictures are kept: no contender is measured on values beyond them.
+    return from_bytes(to_bytes(torch.cat(parts))), steps
 
 
 def _trained(contender: Peer, budget: int, images, accelerator) -> tuple[nn.Module, int]:
