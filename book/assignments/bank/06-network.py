@@ -601,7 +601,7 @@ def _no_padding(draft):
             "$\\lceil \\text{side} / s \\rceil$ pixels along each side: every $s$-th one, beginning "
             "with the first.",
             "There is no padding: the kernel is laid only where all of it is inside the picture, so "
-            "the output is smaller than the picture, even with a stride of 1. With a stride of $s$ "
+            "for $k > 1$ the output is smaller than the picture, even with a stride of 1. With a stride of $s$ "
             "it is laid, along each side, on every $s$-th of these places, beginning with the "
             "first. The picture is at least as large as the kernel.",
         ),

@@ -410,13 +410,16 @@ def _soft_mask(draft):
     """Parts 8 and 9: the mask says how sure one is of a pixel."""
     draft.text(
         (
-            "what it says elsewhere must not matter. `known` is a tensor of truth values, shaped "
-            "like `z`, or like one example, $(1, \\dots)$, for all of them.",
+            "what it says elsewhere must not matter",
+            "what it says where `known` is 0 must not matter",
+        ),
+        (
+            "`known` is a tensor of truth values, shaped like `z`, or like one example, $(1, "
+            "\\dots)$, for all of them.",
             "`known` is a tensor of numbers from 0 to 1, shaped like `z`, or like one example, $(1, "
             "\\dots)$, for all of them. It says how sure one is of a pixel: 1 stands for one that is "
             "known, and 0 for one that is hidden. In general, what is put in counts with this "
-            "weight, and what the step has led to with the rest. What `y` says where `known` is 0 "
-            "must not matter.",
+            "weight, and what the step has led to with the rest.",
         ),
         (
             "the known pixels of the answer are `y`, exactly. (`torch.where` chooses entry by "
@@ -429,7 +432,7 @@ def _soft_mask(draft):
         ("known entries are those of y, noised to that time.",
          "entries are those of y, noised to that time, with the\n    weights `known`, 0..1."),
         ("torch.where(known, (1 - s) * y + s * fresh, z)",
-         "known * ((1 - s) * y + s * fresh) + (1 - known) * z"),
+         "torch.where(known > 0, known * ((1 - s) * y + s * fresh) + (1 - known) * z, z)"),
     )  # fmt: skip
     draft.change(
         "given-inpaint",
