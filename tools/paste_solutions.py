@@ -5,8 +5,8 @@
 For each name, each assignment that has a bank is made as that variant. Its own solution has to
 keep all points. The public one, pasted part by part under the names that are asked for, has to lose
 at least half of all points, those of parts that a person marks included. Without names, there are
-as many as it takes until each choice of the bank was drawn once. --short leaves out the part that
-trains a model; --write puts the table of the rest into INSTRUCTORS.md.
+as many as it takes until each choice of the bank was drawn once. --short leaves out the parts that
+train a model; --write puts the table of the rest into INSTRUCTORS.md.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from draft import drafted, varied  # noqa: E402
 from grade_variants import complaint, write_between  # noqa: E402
 from grading.cells import cell_of  # noqa: E402
 
-LONG = {"04-training": {"train"}}  # some twenty seconds
+LONG = {"04-training": {"train"}, "06-network": {"unet"}}  # some twenty seconds each
 SHARE = 0.5
 BEGIN, END = "<!-- variants: begin -->\n", "<!-- variants: end -->"
 
