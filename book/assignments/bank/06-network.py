@@ -319,6 +319,8 @@ def _norm_by_size(draft):
         ("[(2, 8, 3, 4, 4), (3, 6, 2, 2, 3), (1, 4, 5, 1, 2)]",
          "[(2, 8, 3, 4, 2), (3, 6, 2, 2, 2), (1, 8, 5, 1, 4)]"),
         ("        (x, groups),\n", "        (x, width // groups),\n"),
+        ("(quiet.float(), groups)", "(quiet.float(), width // groups)"),
+        ("(high.float(), groups)", "(high.float(), width // groups)"),
         ("gradient(group_norm, x, groups, of=0)", "gradient(group_norm, x, width // groups, of=0)"),
         ('                "the mean is not taken away":',
          '                "size is how many channels a group has, not how many groups there are": '

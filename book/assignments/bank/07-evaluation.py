@@ -466,7 +466,7 @@ def _the_member_counts(draft):
         ("[(40, 40, 2, 3), (30, 55, 5, 1), (12, 9, 1, 5), (60, 25, 3, 24), (8, 8, 20, 7)]",
          "[(40, 40, 2, 3), (30, 55, 5, 2), (12, 9, 1, 5), (60, 25, 3, 25), (8, 8, 20, 8)]"),
         ("list(precision_recall(one, other, k))", "list(precision_recall(one, other, k - 1))"),
-        ("Known(list(precision_recall(one, other)),", "Known(list(precision_recall(one, other, 3)),"),
+        ("list(precision_recall(one, other))", "list(precision_recall(one, other, 3))"),
         ("leave out the member itself, not all at distance \"\n        \"0\"",
          "count each, not only the \"\n        \"member itself\""),
     )  # fmt: skip

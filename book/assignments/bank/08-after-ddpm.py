@@ -410,8 +410,8 @@ def _soft_mask(draft):
     """Parts 8 and 9: the mask says how sure one is of a pixel."""
     draft.text(
         (
-            "what it says elsewhere must not matter",
-            "what it says where `known` is 0 must not matter",
+            "what number it holds elsewhere must not matter",
+            "what number it holds where `known` is 0 must not matter",
         ),
         (
             "`known` is a tensor of truth values, shaped like `z`, or like one example, $(1, "
