@@ -48,11 +48,14 @@ def answers_to(assignment: str, which: int) -> list[Answer]:
     return [Answer(**each) for each in json.loads(text)]
 
 
-def graded(assignment: str, number: int, which: int) -> dict[str, str]:
-    """For each part that loses its points: what the student is told."""
+def graded(assignment: str, number: int, which: int, alone: bool = False) -> dict[str, str]:
+    """For each part that loses its points: what the student is told.
+
+    A right answer must cost no points in any part; with `alone`, only its own is tested.
+    """
     cells, answer = cells_of(assignment), answers_to(assignment, which)[number]
     parts = [cell.part for cell in cells if cell.kind == "test"]
-    asked = parts if answer.kind == "right" else [answer.part]
+    asked = parts if answer.kind == "right" and not alone else [answer.part]
     variant = Variant(answer.part, None, answer.mistake, answer.source)
     try:
         return points_lost(cells, variant, asked)
