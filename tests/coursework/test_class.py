@@ -239,6 +239,13 @@ def test_nothing_got_out(graded):
         assert (course / name).read_bytes() == (COURSE / name).read_bytes()
 
 
+def test_hints_are_folded_in_the_feedback(graded):
+    course, *_ = graded
+    pages = [path.read_text(encoding="utf-8") for path in course.glob("feedback/*/*/*.html")]
+    assert any("<details><summary>A hint</summary>" in page for page in pages)
+    assert not any("&lt;details&gt;" in page for page in pages)
+
+
 def test_feedback_shows_no_hidden_test(graded):
     course, expected, _, _, _ = graded
     for student in expected:

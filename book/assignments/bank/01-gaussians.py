@@ -38,15 +38,14 @@ def _another_width(draft, width, by_precision):
         ("gives a mean and a log-variance for", f"gives a mean and a {said} for"),
     )
     draft.code(("its log-variance", f"its {said}"))
-    draft.everywhere(
-        r"exp\(log_variance(_\d)?\)", r"exp(-log_variance\1)" if by_precision else
-        r"exp(2 log_variance\1)"
-    )  # fmt: skip
+    public = ("given-broken", "repair-answer", "repair")  # Part 8 stays as it is
+    exponential = r"exp(-log_variance\1)" if by_precision else r"exp(2 log_variance\1)"
+    draft.everywhere(r"exp\(log_variance(_\d)?\)", exponential, but=public)
     root = r"(-\1 / 2).exp()" if by_precision else r"\1.exp()"
     halved = r"\((log_variance(?:_\d)?(?:\.double\(\))?) / 2\)\.exp\(\)"
     draft.pattern("density kl prior estimate score", halved, root)
     draft.pattern("reparameterise", r"\(0\.5 \* (log_variance)\)\.exp\(\)", root)
-    draft.everywhere(r"\blog_variance(?=_\d\b|\b)", width)
+    draft.everywhere(r"\blog_variance(?=_\d\b|\b)", width, but=public)
     slope = "-0.5 * (" if by_precision else ""
     draft.change("reparameterise", ("    0.5 * (", f"    {slope}") if by_precision else
                  (f"    0.5 * {width}.exp()", f"    {width}.exp()"))  # fmt: skip
