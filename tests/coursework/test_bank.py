@@ -91,3 +91,13 @@ def test_a_name_that_is_a_path_is_refused():
     command = [sys.executable, str(ROOT / "tools/make_assignments.py"), "--variant", "../x"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert "is no name of a variant" in done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_the_mistakes_to_find_in_1_to_5_stay_as_they_are_in_public(paste, draft, name):
+    public = nbformat.read(COURSE / "source" / name / f"{name}.ipynb", as_version=4)
+    wanted = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in public.cells}
+    for variant in paste.covering(name):
+        found, _ = draft.drafted(paste.source_of(name), paste.bank_of(name), variant)
+        for cell in ("given-broken", "repair-answer", "repair"):
+            assert found.cell(cell).source == wanted[cell].source, (variant, cell)
