@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-from bleach import ALLOWED_TAGS
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
@@ -43,8 +41,10 @@ c.Autograde.autograde_preprocessors = [
 ]
 c.GenerateFeedback.preprocessors = [ours.GetGrades, HideTests, CSSHTMLHeaderPreprocessor]
 c.HTMLExporter.sanitize_html = True
-c.SanitizeHTML.tags = sorted({*ALLOWED_TAGS, "details", "summary"})  # in which hints are folded
-c.HTMLExporter.filters = {"markdown2html": "grading.feedback.markdown"}
+c.HTMLExporter.filters = {
+    "markdown2html": "grading.feedback.markdown",
+    "clean_html": "grading.feedback.clean",
+}
 
 # The late policy. Without a due date nothing is late; without these lines nothing is taken off.
 c.AssignLatePenalties.plugin_class = PerDay

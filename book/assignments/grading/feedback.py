@@ -22,6 +22,16 @@ def markdown(source: str) -> str:
     return str(bleach.clean(html, TAGS, attributes, protocols))
 
 
+def clean(html: str | bytes) -> str:
+    """What a cell shows, as HTML in which nothing runs, with hints that are folded.
+
+    As nbconvert's own filter, which turns `details` into text.
+    """
+    text = html.decode() if isinstance(html, bytes) else str(html)
+    tags = {*bleach.ALLOWED_TAGS, "div", "pre", "span", "table", "tr", "td", "details", "summary"}
+    return str(bleach.clean(text, tags, {**bleach.ALLOWED_ATTRIBUTES, "*": ["class", "id"]}))
+
+
 def legible(text: str, length: int) -> str:
     """Cut, and without what UTF-8 cannot hold: a student chose it."""
     return text[:length].encode("utf-8", "replace").decode()
