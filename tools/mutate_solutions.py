@@ -53,10 +53,9 @@ def edits(tree: ast.AST) -> Iterator[tuple[str, Edit]]:
     names += sorted({n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)} - set(names))
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
-        for field, value in ast.iter_fields(node):
-            for at, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-                for words, new in replacements(child, names):
-                    yield f"{line}: {words}", lambda n=node, f=field, a=at, w=new: put(n, f, a, w)
+        for field, at, child in pieces(node):
+            for words, new in replacements(child, names):
+                yield f"{line}: {words}", lambda n=node, f=field, a=at, w=new: put(n, f, a, w)
         if isinstance(node, ast.Call) and node.keywords:
             for at, word in enumerate(node.keywords):
                 yield f"{line}: without {ast.unparse(word)}", lambda n=node, a=at: n.keywords.pop(a)
@@ -70,6 +69,24 @@ def edits(tree: ast.AST) -> Iterator[tuple[str, Edit]]:
                         f"{statement.lineno}: without {ast.unparse(statement)}",
                         lambda b=block, a=at: put_in(b, a, ast.Pass()),
                     )
+
+
+def pieces(node: ast.AST) -> Iterator[tuple[str, int | None, Any]]:
+    """What a node is made of: the field, the place in it if it is a list, and what stands there."""
+    for field, value in ast.iter_fields(node):
+        for at, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            yield field, at, child
+
+
+def changed_by(
+    way: Callable[[ast.AST], Iterator[tuple[str, Edit]]], tree: ast.AST
+) -> Iterator[tuple[str, ast.AST]]:
+    """For each single edit that a way has for a tree: its words, and a copy that it was done to."""
+    for number in range(sum(1 for _ in way(tree))):
+        changed = copy.deepcopy(tree)
+        words, edit = list(way(changed))[number]
+        edit()
+        yield words, ast.fix_missing_locations(changed)
 
 
 def replacements(child: Any, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
@@ -124,14 +141,11 @@ def mutants(assignment: str) -> list[Variant]:
         if cell.kind == "answer":
             tree, seen = ast.parse(cell.source), {ast.unparse(ast.parse(cell.source))}
             times: Counter[str] = Counter()
-            for number in range(sum(1 for _ in edits(tree))):
-                changed = copy.deepcopy(tree)
-                words, edit = list(edits(changed))[number]
-                edit()
+            for words, changed in changed_by(edits, tree):
                 times[words] += 1
                 if times[words] > 1:  # the same words at another place of the line
                     words = f"{words} (place {times[words]})"
-                source = ast.unparse(ast.fix_missing_locations(changed))
+                source = ast.unparse(changed)
                 if source not in seen:
                     seen.add(source)
                     found.append(Variant(cell.part, "", words, source))

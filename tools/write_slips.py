@@ -30,7 +30,7 @@ from grade_holdout import NEWEST
 from grade_holdout import answers_to as strangers_answers
 from grade_variants import answers_to, assignments, cells_of
 from grading.feedback import HIDDEN
-from mutate_solutions import Edit, edits, put
+from mutate_solutions import Edit, changed_by, edits, pieces, put
 from tqdm import tqdm
 from variants import Variant
 
@@ -107,21 +107,17 @@ def slips_of(source: str) -> Iterator[tuple[str, str]]:
     tree = ast.parse(source)
     known = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for way, said in ((edits, in_words), (more_edits, lambda words, _: words)):
-        for number in range(sum(1 for _ in way(tree))):
-            changed = copy.deepcopy(tree)
-            words, edit = list(way(changed))[number]
+        for words, changed in changed_by(way, tree):
             if (sentence := said(words, known)) is not None:
-                edit()
-                yield sentence, ast.unparse(ast.fix_missing_locations(changed))
+                yield sentence, ast.unparse(changed)
 
 
 def more_edits(tree: ast.AST) -> Iterator[tuple[str, Edit]]:
     """Calls that stand for others, and such that are too many."""
     for node in ast.walk(tree):
-        for field, value in ast.iter_fields(node):
-            for at, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-                for words, new in _more_replacements(child):
-                    yield words, lambda n=node, f=field, a=at, w=new: put(n, f, a, w)
+        for field, at, child in pieces(node):
+            for words, new in _more_replacements(child):
+                yield words, lambda n=node, f=field, a=at, w=new: put(n, f, a, w)
 
 
 def _more_replacements(child: Any) -> Iterator[tuple[str, ast.AST]]:
