@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH ?= gpu
 LOCK ?= constraints.txt
 CPU_INDEX := https://download.pytorch.org/whl/cpu
+FOR_GPU := pip took the PyTorch that wants the GPU libraries, from a place that its settings name: \
+	see pip config list, take that place out, make clean, and try again
 BIN := .venv/bin
 READY := .venv/.installed
 EXTRAS := book,dev,teaching
@@ -32,7 +34,9 @@ tools:  ## List the programs that make or check the rest.
 
 # Installed anew whenever the dependencies change: by uv where it is there, or else by pip. For pip,
 # with TORCH=cpu, PyTorch comes first, from its own index, which lacks most versions of other packages;
-# what follows finds it there. With LOCK= (nothing), the newest versions are taken.
+# what follows finds it there. That index is named as the extra one too, in the place of those in pip's
+# settings: where the same version is offered twice, pip would take the one for GPUs. With LOCK=
+# (nothing), the newest versions are taken.
 $(READY): pyproject.toml $(LOCK)
 ifdef UV
 	@$(UV) run --quiet --no-project --python $(PYTHON) tools/check_python.py $(TORCH)
@@ -43,7 +47,10 @@ else
 	@$(PYTHON) tools/check_python.py $(TORCH)
 	$(PYTHON) -m venv .venv
 ifeq ($(TORCH),cpu)
-	$(INSTALL) --no-deps --index-url $(CPU_INDEX) torch torchvision
+	PIP_EXTRA_INDEX_URL=$(CPU_INDEX) \
+		$(INSTALL) --no-deps --index-url $(CPU_INDEX) torch torchvision
+	@! grep -q "^cuda.*= '" .venv/lib/python3.*/site-packages/torch/version.py || \
+		{ echo "$(FOR_GPU)" >&2; exit 1; }
 endif
 endif
 	$(INSTALL) --editable ".[$(EXTRAS)]"

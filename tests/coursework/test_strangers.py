@@ -44,3 +44,12 @@ def test_what_counts_as_told():
     )
     assert not told("RuntimeError: stack expects each tensor to be equal size")
     assert told("AssertionError: at s = 0 the variance is 0, not nearly 0: set no floor under it")
+
+
+def test_the_readme_has_the_figures_of_the_guide(strangers):
+    guide = (ROOT / "book/assignments/INSTRUCTORS.md").read_text()
+    table = guide.split(strangers.BEGIN)[1].split(strangers.END)[0]
+    right, wrong, told = (cell.strip() for cell in table.splitlines()[-1].split("|")[2:5])
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{right} right ones kept all their points and {wrong} wrong ones lost theirs" in readme
+    assert f"{told.partition(' ')[0]} of these {told.split()[-1]} were told more" in readme
