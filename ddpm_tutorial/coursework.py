@@ -53,7 +53,7 @@ OWN_DRAWS = (
     "the same call gives another answer the second time: draw nothing of your own, and keep nothing"
 )
 PART_OF_GRADIENT = "only a part of the gradient reaches argument"
-NO_NUMBER = "the gradient is not a number, by argument"
+NO_NUMBER = "the gradient is not a number with respect to argument"
 MISSING, MORE = "in your dictionary is missing:", "there is more in your dictionary than there was"
 NAMED = "of your dictionary the entry"
 WHOLE = "the numbers are to be whole, such as can index a table: make them int"

@@ -157,7 +157,7 @@ def divides_by_nothing(x, y):
         (tied_to_a_part, "only a part of the gradient reaches argument 1"),
         (without_grad, "no gradient reaches argument 1"),
         (lambda x, y: x**2 * torch.tensor([3.0, 4.0]), "no gradient reaches argument 2"),
-        (divides_by_nothing, "the gradient is not a number, by argument 1"),
+        (divides_by_nothing, "the gradient is not a number with respect to argument 1"),
         (in_place, "changes what it is given: work on a copy of argument 1"),
         (noisy, "gives another answer the second time"),
         (remembers, "gives another answer the second time"),

@@ -656,7 +656,7 @@ def denoising_term(posterior_mean, model_mean, t, alpha_bar):
     return torch.stack(result)
 
 
-@wrong("denoising", "the gradient is not a number, by argument 2")
+@wrong("denoising", "the gradient is not a number with respect to argument 2")
 def denoising_term(posterior_mean, model_mean, t, alpha_bar):
     """A division by 0 that is thrown away, but whose gradient is not."""
     beta = 1 - alpha_bar[t] / alpha_bar[t - 1]
