@@ -9,6 +9,7 @@ sys.path.insert(0, str(HERE))
 from grading.execute import ExecuteApart  # noqa: E402
 from grading.feedback import HideTests  # noqa: E402
 from grading.late import PerDay  # noqa: E402
+from grading.page import Overview, Page  # noqa: E402
 from grading.rebuild import Rebuild  # noqa: E402
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor  # noqa: E402
 from nbgrader import preprocessors as ours  # noqa: E402
@@ -39,7 +40,13 @@ c.Autograde.autograde_preprocessors = [
     ours.AssignLatePenalties,
     ours.CheckCellMetadata,
 ]
-c.GenerateFeedback.preprocessors = [ours.GetGrades, HideTests, CSSHTMLHeaderPreprocessor]
+c.GenerateFeedback.preprocessors = [
+    ours.GetGrades,
+    Overview,
+    HideTests,
+    CSSHTMLHeaderPreprocessor,
+]
+c.GenerateFeedback.exporter_class = Page
 c.HTMLExporter.sanitize_html = True
 c.HTMLExporter.filters = {
     "markdown2html": "grading.feedback.markdown",
