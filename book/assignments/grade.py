@@ -5,8 +5,9 @@
 
 Reads submitted/STUDENT/ASSIGNMENT/, writes checked/ (what of that is graded), autograded/ and the
 gradebook, and prints a line for each student and what the class reached. Whatever a submission does
-or is, the others are graded. Grading again is safe: what was marked by hand stays. If grading was
-interrupted, --new goes on with it: it leaves out those whose grade rests on all that is there now.
+or is, the others are graded. Grading again is safe: what was marked by hand stays, and waits to be
+looked at again only where the answer is another. If grading was interrupted, --new goes on with it:
+it leaves out those whose grade rests on all that is there now.
 """
 
 import argparse
@@ -33,9 +34,10 @@ from ddpm_tutorial.machine import cores
 
 with needs_extra("teaching"):
     import psutil
+    from grading import by_hand
     from grading.collect import NAME
     from grading.feedback import on_one_line
-    from grading.granted import Regrade, extensions, extra_time, regrades, remark, unknown
+    from grading.granted import Regrade, extensions, extra_time, regrades, remark, standing, unknown
     from grading.intake import take_in
     from grading.progress import done, is_done, state
     from grading.rebuild import released
@@ -64,18 +66,20 @@ class Result(NamedTuple):
 class Terms(NamedTuple):
     """What holds for one student: more time, requests to be graded again, and the date of all.
 
-    `extra` is None if the course has no file of extensions: the gradebook's own then stay.
+    `extra` is None if the course has no file of extensions: the gradebook's own, `standing`, then
+    stays.
     """
 
     extra: timedelta | None
+    standing: timedelta
     asked: list[Regrade]
     due: datetime | None
 
     def state(self, root: Path, assignment: str, student: str) -> str:
         """What a grade rests on, as a fingerprint."""
-        asked = remark(self.asked)
+        asked, extra = remark(self.asked), self.standing if self.extra is None else self.extra
         place = root / "submitted" / student / assignment
-        return state(place, released(root, assignment), repr((self.extra, self.due)), asked)
+        return state(place, released(root, assignment), repr((extra, self.due)), asked)
 
 
 def course() -> Config:
@@ -101,7 +105,9 @@ def grade_one(assignment: str, student: str) -> Result:
         with warnings.catch_warnings():  # nbgrader reads what it makes before it adds it: no harm
             about = r"Object of type <Submitted\w+> not in session"
             warnings.filterwarnings("ignore", about, SAWarning, r"nbgrader\.api")
-            terms = agreed(directory, assignment, student)
+            with Gradebook(directory.db_url, directory.course_id) as gradebook:
+                terms = agreed(gradebook, root, assignment, student)
+                marked = by_hand.marked(gradebook, root, assignment, student)
             rests_on = terms.state(root, assignment, student)
             folders = (root / "submitted" / place, root / "checked" / place)
             note = take_in(*folders, released(root, assignment), remark(terms.asked))
@@ -110,6 +116,9 @@ def grade_one(assignment: str, student: str) -> Result:
             logger.propagate = False
             api = NbGraderAPI(directory, config=config, log=logger)
             outcome = api.autograde(assignment, student, force=True, create=True)
+            if outcome["success"]:
+                with Gradebook(directory.db_url, directory.course_id) as gradebook:
+                    by_hand.keep(gradebook, root, assignment, student, marked)
     except Exception as error:
         return Result(student, False, f"{type(error).__name__}: {error}")
     if outcome["success"]:
@@ -123,14 +132,13 @@ def grade_one(assignment: str, student: str) -> Result:
     return Result(student, False, (errors or said or ["it is not known why"])[-1])
 
 
-def agreed(directory: CourseDirectory, assignment: str, student: str) -> Terms:
+def agreed(gradebook: Gradebook, root: Path, assignment: str, student: str) -> Terms:
     """The terms of a student, with the extra time in the gradebook, from which it is counted."""
-    with Gradebook(directory.db_url, directory.course_id) as gradebook:
-        terms = terms_of(gradebook, Path(directory.root), assignment, [student])[student]
-        if terms.extra is not None:
-            extra = terms.extra if terms.due else None  # nbgrader cannot add it to no date
-            gradebook.update_or_create_student(student)
-            gradebook.update_or_create_submission(assignment, student, extension=extra)
+    terms = terms_of(gradebook, root, assignment, [student])[student]
+    if terms.extra is not None:
+        extra = terms.extra if terms.due else None  # nbgrader cannot add it to no date
+        gradebook.update_or_create_student(student)
+        gradebook.update_or_create_submission(assignment, student, extension=extra)
     return terms
 
 
@@ -231,6 +239,7 @@ def terms_of(
     return {
         student: Terms(
             None if granted is None else extra_time(granted, student, assignment, date),
+            standing(gradebook, assignment, student),
             [one for one in asked if one.student == student],
             date,
         )

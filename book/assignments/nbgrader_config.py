@@ -9,6 +9,7 @@ sys.path.insert(0, str(HERE))
 from grading.execute import ExecuteApart  # noqa: E402
 from grading.feedback import HideTests  # noqa: E402
 from grading.late import PerDay  # noqa: E402
+from grading.page import Overview, Page  # noqa: E402
 from grading.rebuild import Rebuild  # noqa: E402
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor  # noqa: E402
 from nbgrader import preprocessors as ours  # noqa: E402
@@ -39,7 +40,13 @@ c.Autograde.autograde_preprocessors = [
     ours.AssignLatePenalties,
     ours.CheckCellMetadata,
 ]
-c.GenerateFeedback.preprocessors = [ours.GetGrades, HideTests, CSSHTMLHeaderPreprocessor]
+c.GenerateFeedback.preprocessors = [
+    ours.GetGrades,
+    Overview,
+    HideTests,
+    CSSHTMLHeaderPreprocessor,
+]
+c.GenerateFeedback.exporter_class = Page
 c.HTMLExporter.sanitize_html = True
 c.HTMLExporter.filters = {
     "markdown2html": "grading.feedback.markdown",
@@ -57,9 +64,10 @@ c.Collect.prefixes = [
     r"(?P<student>[^\W_].*?)_(?P<time>\d{4}-\d\d-\d\dT\d{4})_",
     r"(?P<student>[^\W_][^_]*)_",
 ]
-# Canvas and Moodle put no times, but numbers, which their tables have too. One of these lines in
-# the place of the patterns above takes what they download as it is:
-#   c.Collect.prefixes = [r".*?_(?:LATE_)?(?P<student>\d+)_\d+_"]  # Canvas: the table's ID
-#   c.Collect.prefixes = [r".*?_(?P<student>\d+)_assignsubmission_file_?"]  # Moodle: Participant
+# Canvas and Moodle put no times, but numbers, which their tables have too. To take what they
+# download as it is, delete the four lines above, from `c.Collect.prefixes = [` to `]`. Then remove
+# the number sign and the space at the beginning of one of these two lines:
+# c.Collect.prefixes = [r".*?_(?:LATE_)?(?P<student>\d+)_\d+_"]  # Canvas: the table's ID
+# c.Collect.prefixes = [r".*?_(?P<student>\d+)_assignsubmission_file_?"]  # Moodle: Participant
 c.Collect.time = "%Y-%m-%dT%H%M"  # as Python's strptime has it
 c.Collect.zone = "UTC"  # of the times in the names: "Europe/Berlin", say

@@ -3,10 +3,12 @@ import shutil
 import stat
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbgrader.api import Gradebook
 
 ROOT = Path(__file__).parents[2]
 COURSE = ROOT / "book/assignments"
@@ -92,6 +94,23 @@ def run(course):
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def gradebook(monkeypatch):
+    """Of an assignment `a` with a part for the machine and one for a person, and three students."""
+    monkeypatch.setattr("nbgrader.api.get_alembic_version", lambda: "")  # it takes a second
+    with Gradebook("sqlite://") as book, warnings.catch_warnings(action="ignore"):
+        book.add_assignment("a")
+        book.add_notebook("a", "a")
+        book.add_solution_cell("kl-answer", "a", "a")
+        book.add_grade_cell("kl", "a", "a", max_score=3, cell_type="code")
+        book.add_solution_cell("nearest", "a", "a")
+        book.add_grade_cell("nearest", "a", "a", max_score=3, cell_type="markdown")
+        for student in ("s01", "s02", "s03"):
+            book.add_student(student)
+            book.add_submission("a", student)
+        yield book
 
 
 def notebook(*sources):

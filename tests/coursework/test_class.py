@@ -246,6 +246,15 @@ def test_hints_are_folded_in_the_feedback(graded):
     assert not any("&lt;details&gt;" in page for page in pages)
 
 
+def test_the_feedback_names_the_parts_and_what_still_waits(graded):
+    course, *_ = graded
+    page = feedback_of(course, "solution")
+    assert f"{NAME}: {POINTS} of 22 points so far (1 part to be marked)" in page
+    assert '<a href="#kl">Part 3: the divergence of two normal distributions</a>' in page
+    assert page.count("This part waits to be marked by a person") == 2  # at the top, and there
+    assert "to be marked" not in feedback_of(course, "untouched")
+
+
 def test_feedback_shows_no_hidden_test(graded):
     course, expected, _, _, _ = graded
     for student in expected:

@@ -88,12 +88,14 @@ def test_hints_are_shown_and_of_what_is_visible_all():
         *part("f3", "def f(x):\n    return x + 2"),
         *part("f4", "def f(x):\n    raise ValueError('as I said')"),
         *part("f5", "def f(x):\n    raise NotImplementedError()"),
+        *part("f6", "def f(x):\n    return (f5)(x)"),
     )[1::2]
     assert "the sum is off by one" in tests[0]
     assert "below zero it is not right" in tests[1]
     assert "the answer is 3 where 2 is right" in tests[2]
     assert "as I said" in tests[3]
     assert "this part has not been answered" in tests[4]
+    assert "f5, which is used here, has not been answered" in tests[5]
 
 
 def test_weights_come_over_as_values():

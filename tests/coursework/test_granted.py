@@ -4,6 +4,7 @@ import os
 from datetime import datetime, timedelta
 
 import pytest
+from grade import terms_of
 from grading.granted import extensions, extra_time, regrades, remark, unknown
 from grading.progress import done, is_done, state
 from grading.summary import Mark, change, summary
@@ -129,14 +130,26 @@ def test_the_summary_has_number_mean_distribution_and_worst_parts():
     bars = [line.split() for line in lines[1:11]]
     assert [int(bar[4]) for bar in bars] == [1, 0, 0, 0, 1, 0, 0, 0, 0, 2]
     assert [bar[5:] for bar in bars if int(bar[4])] == [["#"], ["#"], ["##"]]
-    assert lines[11] == "Parts in which most was lost: kl 50% (2 of 4); prior 25% (1 of 4)"
+    assert lines[11] == (
+        "Of the parts graded by machine, most was lost in: "
+        "kl 50% (by 2 of 4); prior 25% (by 1 of 4)"
+    )
     assert lines[12] == "Changed since they were graded before: c"
+
+
+def test_the_worst_parts_are_those_of_everybody_that_the_machine_grades():
+    waits = Mark({"kl": (0, 3.0), "nearest": (0, 3.0)}, 0.0, True, frozenset({"nearest"}))
+    marked = Mark({"kl": (3, 3.0), "nearest": (1, 3.0)}, 0.0, False, frozenset({"nearest"}))
+    (said,) = [
+        line for line in summary("a", {"a": waits, "b": marked}, []).splitlines() if "kl" in line
+    ]
+    assert said == "Of the parts graded by machine, most was lost in: kl 50% (by 1 of 2)"
 
 
 def test_a_class_of_three_hundred_fits_on_a_line():
     lines = summary("a", {str(k): mark(3, 2) for k in range(300)}, []).splitlines()
     assert max(map(len, lines)) < 100
-    assert "Parts" not in "".join(lines)  # where nobody lost anything
+    assert "most was lost" not in "".join(lines)  # where nobody lost anything
 
 
 def test_a_grading_is_done_until_something_that_it_rests_on_changes(tmp_path):
@@ -157,6 +170,28 @@ def test_a_grading_is_done_until_something_that_it_rests_on_changes(tmp_path):
     (submitted / "timestamp.txt").unlink()
     release.write_text("other tests")
     assert not is_done(checked, state(submitted, release, "due"))
+
+
+def test_only_those_whose_line_is_new_or_changed_are_graded_again(tmp_path, gradebook):
+    gradebook.update_or_create_assignment("a", duedate="2027-02-01 23:59 UTC")
+    gradebook.update_or_create_submission("a", "s02", extension=timedelta(hours=3))
+    (tmp_path / "release/a").mkdir(parents=True)
+    (tmp_path / "release/a/a.ipynb").write_text("tests")
+    students = ["s01", "s02", "s03"]
+
+    def states():
+        terms = terms_of(gradebook, tmp_path, "a", students)
+        return [terms[student].state(tmp_path, "a", student) for student in students]
+
+    before, header = states(), "student,assignment,due,days\n"
+    write(tmp_path, "extensions.csv", f"{header}s01,a,,2\ns02,a,,0.125\n")
+    appeared = states()
+    assert [one == other for one, other in zip(before, appeared, strict=True)] == [0, 1, 1]
+    write(tmp_path, "extensions.csv", f"{header}s02,a,,0.125\ns03,a,,1\ns01,a,,2\n")
+    more = states()
+    assert [one == other for one, other in zip(appeared, more, strict=True)] == [1, 1, 0]
+    write(tmp_path, "regrades.csv", "student,assignment,part,reason\ns02,a,,why\n")
+    assert [one == other for one, other in zip(more, states(), strict=True)] == [1, 0, 1]
 
 
 def test_no_link_or_pipe_of_a_student_is_opened(tmp_path):

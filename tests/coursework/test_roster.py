@@ -1,10 +1,12 @@
 """Tables of learning platforms: who is in the class, and the grades back in the same form."""
 
+import re
+
 import pytest
 from conftest import COURSE
 from grading.collect import Form as Names
 from grading.collect import OddError, Upload, whose
-from grading.roster import column_for, fill, people
+from grading.roster import column_for, fill, people, platform_of
 from grading.table import MOST_ROWS, TableError, read_table, write_table
 
 CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Gaussians (4711),Essay (4712),Current Score
@@ -150,6 +152,7 @@ def test_a_column_is_guessed_only_if_one_fits(table):
         column_for(twice, "01-gaussians")
 
 
+GUIDE = (COURSE / "INSTRUCTORS.md").read_text(encoding="utf-8")
 CONFIG = (COURSE / "nbgrader_config.py").read_text(encoding="utf-8")
 
 
@@ -174,3 +177,27 @@ def test_the_patterns_of_the_settings_read_the_platforms_names(platform, name, s
             whose(upload, "01-gaussians", Names([pattern], "", "UTC"))
     else:
         assert whose(upload, "01-gaussians", Names([pattern], "", "UTC")).student == student
+
+
+def test_the_examples_of_the_guide_are_read(table, tmp_path):
+    blocks = re.findall(r"```(?:text|python)\n(.*?)```", GUIDE, re.S)
+    tables = [block for block in blocks if re.match("Student,ID|First name,|Identifier,", block)]
+    known = {}
+    for text in tables:
+        found = table(text)
+        known[platform_of(found).name] = [person.student for person in people(found)]
+        assert column_for(found, "01-gaussians")
+    assert list(known) == ["Canvas", "Moodle", "Moodle's worksheet"]
+    (names,) = [block for block in blocks if block.startswith("Canvas: ")]
+    patterns = [each for each in blocks if each.startswith("c.Collect.prefixes = ")]
+    assert all(f"# {pattern.strip()}" in CONFIG for pattern in patterns)
+    for line in names.splitlines():
+        platform, name = line.split(": ")
+        of_canvas = platform.startswith("Canvas")
+        form = Names([patterns[not of_canvas].partition('r"')[2].partition('"')[0]], "", "UTC")
+        student = whose(Upload(name.partition("/")[0], [], False), "01-gaussians", form).student
+        anna = "anna" in name.casefold()
+        assert student == known["Canvas" if of_canvas else "Moodle's worksheet"][not anna]
+    (line,) = re.findall(r"line may then read `(.*?)`", GUIDE)
+    filled = fill(table(tables[0]), "", "Gaussians (4711)", {"101": 17.5}, 22)
+    assert line in written(filled, tmp_path).splitlines()

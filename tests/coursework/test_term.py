@@ -9,6 +9,7 @@ import nbformat
 import psutil
 import pytest
 from conftest import COURSE
+from nbgrader.api import Gradebook
 from test_class import KL, NAME, UNANSWERED, named, solution
 
 CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Gaussians (4711)
@@ -19,14 +20,24 @@ CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Gaussians (4711)
 """
 
 
-def hand_in(course, student, kl, when):
+def hand_in(course, student, kl, when, nearest="YOUR ANSWER HERE"):
     notebook = solution()
     named(notebook, "kl-answer").source = kl
-    named(notebook, "nearest").source = "YOUR ANSWER HERE"  # as handed out: nobody waits for a mark
+    named(notebook, "nearest").source = nearest  # as handed out, it waits for no mark
     folder = course / "submitted" / student / NAME
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / f"{NAME}.ipynb")
     (folder / "timestamp.txt").write_text(when)
+
+
+def mark(course, student):
+    """As Formgrader does."""
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        grade = gradebook.find_grade("nearest", NAME, NAME, student)
+        grade.manual_score, grade.needs_manual_grade = 2.0, False
+        comment = gradebook.find_comment("nearest", NAME, NAME, student)
+        comment.manual_comment = "The second half is missing."
+        gradebook.db.commit()
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +49,15 @@ def term(course, run):
     run(f'nbgrader db assignment add {NAME} --duedate "2027-02-01 23:59 UTC"')
     without = UNANSWERED.format("raise NotImplementedError()")
     hand_in(course, "anna", KL, "2027-02-02 12:00 UTC")
-    hand_in(course, "ben", without, "2027-02-02 12:00 UTC")
+    hand_in(course, "ben", without, "2027-02-02 12:00 UTC", "The moments fit.")
     granted = f"student,assignment,due,days\nanna,{NAME},,1\nann,{NAME},,1\n"
     (course / "extensions.csv").write_text(granted)
     said["enrol"] = run("python roster.py enrol canvas.csv --by 'SIS Login ID'")
     said["first"] = run(f"python grade.py {NAME} --jobs 2")
+    mark(course, "ben")
+    (course / "extensions.csv").write_text(f"{granted}cleo,{NAME},,1\n")
     said["nothing new"] = run(f"python grade.py {NAME} --new")
-    hand_in(course, "ben", KL, "2027-02-02 12:00 UTC")
+    hand_in(course, "ben", KL, "2027-02-02 12:00 UTC", "The moments fit.")
     asked = f"student,assignment,part,reason\nben,{NAME},kl,the upload was cut off\n"
     (course / "regrades.csv").write_text(asked)
     said["again"] = run(f"python grade.py {NAME} --regrades")
@@ -70,16 +83,22 @@ def test_more_time_is_counted_and_a_slip_in_the_file_named(term):
     _, said = term
     until = "extended to 2027-02-02 23:59 UTC"
     assert line_of(said["first"], "anna ") == f"anna 19 of 22 {until}"
-    assert line_of(said["first"], "ben ") == "ben 14 of 22, 1.4 off"  # 19 less kl and prior
+    assert line_of(said["first"], "ben ") == (
+        "ben 14 of 22, 1.4 off, to be marked by hand"  # 19 less kl and prior
+    )
     assert "extensions.csv, line 3: nobody here is called ann\n" in said["first"]
 
 
 def test_the_class_is_summed_up(term):
     _, said = term
     found = line_of(said["first"], f"{NAME}: 2 graded")
-    assert found == f"{NAME}: 2 graded, mean 15.8 of 22, median 15.8, from 12.6 to 19; 1 late"
-    assert line_of(said["first"], "Parts") == (
-        "Parts in which most was lost: nearest 100% (2 of 2); kl 50% (1 of 2); prior 50% (1 of 2)"
+    assert found == (
+        f"{NAME}: 2 graded, mean 15.8 of 22, median 15.8, from 12.6 to 19; 1 late; "
+        "1 wait to be marked by hand"
+    )
+    assert line_of(said["first"], "Of the parts") == (
+        "Of the parts graded by machine, most was lost in: "
+        "kl 50% (by 1 of 2); prior 50% (by 1 of 2)"
     )
 
 
@@ -93,11 +112,14 @@ def test_a_request_is_graded_marked_and_compared(term):
     course, said = term
     asked = "Graded again on request (kl: the upload was cut off)."
     assert line_of(said["again"], "ben ") == (
-        "ben 19 of 22, 1.9 off was 12.6 of 22: kl 0 -> 3, prior 0 -> 2, off 1.4 -> 1.9. " + asked
+        "ben 21 of 22, 2.1 off was 14.6 of 22: kl 0 -> 3, prior 0 -> 2, off 1.4 -> 2.1. " + asked
     )
     assert "\nanna " not in said["again"]
     assert line_of(said["again"], "Changed") == "Changed since they were graded before: ben"
-    assert asked in (course / f"feedback/ben/{NAME}/{NAME}.html").read_text(encoding="utf-8")
+    page = (course / f"feedback/ben/{NAME}/{NAME}.html").read_text(encoding="utf-8")
+    assert asked in page
+    assert "The second half is missing." in page
+    assert "to be marked" not in page  # the answer is the same, so the mark stays
 
 
 def test_the_grades_go_back_in_canvas_form(term):
@@ -106,7 +128,7 @@ def test_the_grades_go_back_in_canvas_form(term):
         "Student,ID,SIS User ID,SIS Login ID,Section,Gaussians (4711)",
         "    Points Possible,,,,,22.00",
         '"Abel, Anna",101,1,anna,Group 1,19',
-        '"Cohen, Ben",102,2,ben,Group 1,17.1',
+        '"Cohen, Ben",102,2,ben,Group 1,18.9',
         '"Diaz, Cleo",103,3,cleo,Group 1,5.00',
     ]
     assert said["fill"].splitlines() == [f"2 grades under 'Gaussians (4711)' in canvas-{NAME}.csv"]

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from nbgrader.api import Gradebook, MissingEntry
+
 from .collect import NAME
 from .feedback import legible
 from .late import FORMS, when
@@ -79,6 +81,14 @@ def extra_time(
                     return timedelta(days=one.days)
                 return max(timedelta(), one.due - due) if due else timedelta()
     return timedelta()
+
+
+def standing(gradebook: Gradebook, assignment: str, student: str) -> timedelta:
+    """The extra time that the gradebook has for a student; zero if it has none."""
+    try:
+        return gradebook.find_submission(assignment, student).extension or timedelta()
+    except MissingEntry:
+        return timedelta()
 
 
 def regrades(root: Path, assignment: str, parts: Collection[str]) -> list[Regrade]:

@@ -30,6 +30,11 @@ def is_done(checked: Path, wanted: str) -> bool:
     return content(checked / GRADED, 100) == wanted.encode()
 
 
+def has_ended(checked: Path) -> bool:
+    """Whether the last grading of this student came to its end, on whatever state."""
+    return content(checked / GRADED, 100) is not None
+
+
 def done(checked: Path, reached: str) -> None:
     """Note it; the next grading of this student begins by emptying the folder."""
     (checked / GRADED).write_text(reached)

@@ -9,6 +9,8 @@ from nbgrader.api import (
     BaseCell,
     Grade,
     Gradebook,
+    Notebook,
+    SolutionCell,
     Student,
     SubmittedAssignment,
     SubmittedNotebook,
@@ -23,6 +25,7 @@ class Mark(NamedTuple):
     parts: dict[str, tuple[float, float]]
     off: float  # for being late
     by_hand: bool  # some part waits to be marked
+    written: frozenset[str] = frozenset()  # the parts that a person marks
 
     @property
     def score(self) -> float:
@@ -56,10 +59,17 @@ def marks(gradebook: Gradebook, assignment: str) -> dict[str, Mark]:
         .filter(Assignment.name == assignment)
         .order_by(Student.id)
     )
+    written = frozenset(
+        name
+        for (name,) in gradebook.db.query(SolutionCell.name)
+        .join(Notebook, SolutionCell.notebook_id == Notebook.id)
+        .join(Assignment, Notebook.assignment_id == Assignment.id)
+        .filter(Assignment.name == assignment)
+    )
     found: dict[str, Mark] = {}
     started, scored = set[str](), set[str]()
     for student, part, points, most, empty, by_hand, off in rows:
-        mark = found.setdefault(student, Mark({}, off or 0.0, False))
+        mark = found.setdefault(student, Mark({}, off or 0.0, False, written))
         mark.parts[part] = points, most
         found[student] = mark._replace(by_hand=mark.by_hand or by_hand)
         (started if empty else scored).add(student)
@@ -85,7 +95,7 @@ def change(before: Mark | None, after: Mark) -> str:
 
 
 def summary(assignment: str, found: Mapping[str, Mark], changed: Sequence[str]) -> str:
-    """Number, mean, distribution, and the parts in which most points were lost."""
+    """Number, mean, distribution, and the parts of the machine's in which most points were lost."""
     if not found:
         return f"{assignment}: nobody has been graded"
     scores = [mark.score for mark in found.values()]
@@ -100,7 +110,7 @@ def summary(assignment: str, found: Mapping[str, Mark], changed: Sequence[str]) 
         *_histogram(scores, most),
     ]
     if lost := _lost(list(found.values())):
-        lines.append("Parts in which most was lost: " + "; ".join(lost))
+        lines.append("Of the parts graded by machine, most was lost in: " + "; ".join(lost))
     if changed:
         lines.append(f"Changed since they were graded before: {', '.join(sorted(changed))}")
     return "\n".join(lines)
@@ -122,13 +132,15 @@ def _histogram(scores: Sequence[float], most: float) -> list[str]:
 
 
 def _lost(found: Sequence[Mark]) -> list[str]:
-    """The parts in which the largest share was lost, those that wait for a hand left out."""
-    parts = {part for mark in found for part in mark.parts}
+    """The parts in which the largest share was lost, and by how many of all.
+
+    Those that a person marks are left out: as long as some wait, their share means nothing.
+    """
     shares = []
-    for part in parts:
-        got = [mark.parts[part] for mark in found if part in mark.parts and not mark.by_hand]
+    for part in {part for mark in found for part in mark.parts if part not in mark.written}:
+        got = [mark.parts[part] for mark in found if part in mark.parts]
         of = sum(most for _, most in got)
         if lost := of - sum(points for points, _ in got):
             missed = sum(points < most for points, most in got)
-            shares.append((-lost / of, f"{part} {lost / of:.0%} ({missed} of {len(got)})"))
+            shares.append((-lost / of, f"{part} {lost / of:.0%} (by {missed} of {len(got)})"))
     return [text for _, text in sorted(shares)[:WORST]]
