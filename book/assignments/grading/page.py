@@ -36,7 +36,7 @@ PAGE = """
   .note-of-part { color: #8a4b00; margin: 0.3em 0 1em; }
   #parts .note-of-part { margin: 0; }
   div.input_area, div.input_area pre { overflow-x: auto; }
-  div.output_area pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+  div.output_area pre { white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; }
 </style></head>') }}
 {%- endblock header -%}
 {% block body %}
