@@ -6,7 +6,8 @@ Each case is trained three times, from other weights and with other batches and 
 50,000 training images of MNIST. The last 10,000 are held out: on them the loss is taken, always at
 the same t and noise, and with them the samples are compared. So the test set was not looked at when
 the default was chosen. The cases differ in the optimiser, the learning rate, how t is drawn, the
-batch, the decay of the average, and the warm-up; all see as many images.
+batch and the warm-up; all see as many images. The decay of the average is no case: in so few steps
+its warm start keeps it below 0.995, so that 0.998 and 0.999 are the same.
 
 Each model is measured from the same five starts x_T.
 
@@ -69,7 +70,6 @@ class Case:
     stratified: bool = True
     learning_rate: float = 2e-3
     batch_size: int = 32
-    ema_decay: float = 0.999
     warmup_steps: int = 100
 
     def config(self, seed: int) -> TrainingConfig:
@@ -87,7 +87,6 @@ CASES = {
     "AdamW, half the rate": Case("adamw", learning_rate=1e-3),
     "AdamW, twice the rate": Case("adamw", learning_rate=4e-3),
     "Muon, batches of 64": Case(batch_size=64),
-    "Muon, average over 0.998": Case(ema_decay=0.998),
     "Muon, warm-up of 300": Case(warmup_steps=300),
 }
 

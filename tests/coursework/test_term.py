@@ -94,7 +94,7 @@ def test_the_class_is_summed_up(term):
     found = line_of(said["first"], f"{NAME}: 2 graded")
     assert found == (
         f"{NAME}: 2 graded, mean 15.8 of 22, median 15.8, from 12.6 to 19; 1 late; "
-        "1 wait to be marked by hand"
+        "to be marked by hand: 1"
     )
     assert line_of(said["first"], "Of the parts") == (
         "Of the parts graded by machine, most was lost in: "

@@ -106,7 +106,7 @@ def summary(assignment: str, found: Mapping[str, Mark], changed: Sequence[str]) 
         f"{assignment}: {len(found)} graded, mean {fmean(scores):.1f} of {most:g}, "
         f"median {median(scores):.1f}, from {min(scores):g} to {max(scores):g}"
         + (f"; {late} late" if late else "")
-        + (f"; {by_hand} wait to be marked by hand" if by_hand else ""),
+        + (f"; to be marked by hand: {by_hand}" if by_hand else ""),
         *_histogram(scores, most),
     ]
     if lost := _lost(list(found.values())):
