@@ -101,7 +101,12 @@ def table_of_peers() -> str:
                 f"{at['fid']:.1f}",
             ]
         )
-    head = ["package", "training, images/s", "seconds to evaluate 1,000 images", "FID after 240 s"]
+    head = [
+        "package",
+        "training, images/s",
+        "seconds for one pass of the network over 1,000 images",
+        "FID after 240 s",
+    ]
     return _table(head, rows)
 
 
@@ -214,7 +219,7 @@ def _speed(figures: dict[str, Any]) -> list[str]:
         f"Training on batches of {figures['batch']}, and single evaluations of the network on "
         f"batches of {figures['batch_sampling']}, as in sampling. The contenders took turns; the "
         f"median of {figures['rounds']} rounds. The ratios say how many times as fast ours is. "
-        f"Much of that is a smaller sum to do: the GFLOP are those of the matrix products and "
+        f"Part of that is a smaller sum to do: the GFLOP are those of the matrix products and "
         f"convolutions of one evaluation for one image. Weights and images of the peers lie in "
         f"memory as their libraries put them.",
         _table(
@@ -225,7 +230,7 @@ def _speed(figures: dict[str, Any]) -> list[str]:
                 "GFLOP an image",
                 "training, images/s",
                 "ratio",
-                "seconds to evaluate 1,000 images",
+                "seconds for one pass of the network over 1,000 images",
                 "ratio",
             ],
             rows,

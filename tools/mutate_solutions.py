@@ -6,7 +6,7 @@ A mutant differs from the solution in one operator, constant, index, name, keywo
 graded in this process, as tools/grade_variants.py grades, for at most some seconds of processor
 time. What is equivalent, so that no test could tell, is set aside in tests/coursework/mutants.json,
 with the reason. Of the rest, 99 in 100 have to lose the points of their part. `--every N` takes
-every Nth only; `--write` puts the table into INSTRUCTORS.md.
+every Nth only; `--write` puts the rows of these assignments into the table of INSTRUCTORS.md.
 """
 
 import argparse
@@ -165,9 +165,9 @@ def survives(assignment: str, number: int) -> bool:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def table(outcome: dict[str, list[tuple[Variant, bool]]]) -> str:
+def rows_of(outcome: dict[str, list[tuple[Variant, bool]]]) -> list[str]:
     """One row for each part."""
-    rows = ["| assignment | part | mutants | set aside | caught |", "|---|---|---|---|---|"]
+    rows = []
     for assignment, graded in outcome.items():
         for part in dict.fromkeys(mutant.part for mutant, _ in graded):
             here = [pair for pair in graded if pair[0].part == part]
@@ -176,7 +176,24 @@ def table(outcome: dict[str, list[tuple[Variant, bool]]]) -> str:
             rows.append(
                 f"| {assignment} | {part} | {len(here)} | {aside} | {caught} of {len(judged)} |"
             )
-    return "\n".join(rows)
+    return rows
+
+
+def table(rows: list[str]) -> str:
+    """With its head, and the assignments in their order."""
+    head = ["| assignment | part | mutants | set aside | caught |", "|---|---|---|---|---|"]
+    return "\n".join(head + sorted(rows, key=_assignment))
+
+
+def merged(old: str, rows: list[str]) -> str:
+    """A table with new rows for their assignments, and its own for the others."""
+    new = {_assignment(row) for row in rows}
+    kept = [row for row in old.strip().splitlines()[2:] if _assignment(row) not in new]
+    return table(kept + rows)
+
+
+def _assignment(row: str) -> str:
+    return row.split("|")[1].strip()
 
 
 def set_aside(assignment: str, mutant: Variant) -> str | None:
@@ -205,7 +222,7 @@ def main() -> None:
     outcome: dict[str, list[tuple[Variant, bool]]] = {}
     for (name, k), still in zip(todo, alive, strict=True):
         outcome.setdefault(name, []).append((mutants(name)[k], still))
-    print(table(outcome))
+    print(table(rows_of(outcome)))
     judged = caught = 0
     for name, graded in outcome.items():
         for mutant, still in graded:
@@ -215,7 +232,9 @@ def main() -> None:
                     print(f"{name} {mutant.part}: {mutant.name}")
     print(f"\n{caught} of {judged} lost their points ({caught / judged:.1%}).")
     if arguments.write and arguments.every == 1:
-        grade_variants.write_between(BEGIN, END, table(outcome))
+        guide = grade_variants.GUIDE.read_text(encoding="utf-8")
+        old = guide.partition(BEGIN)[2].partition(END)[0]
+        grade_variants.write_between(BEGIN, END, merged(old, rows_of(outcome)))
     if caught < SHARE * judged:
         raise SystemExit(f"fewer than {SHARE:.0%} were caught")
 

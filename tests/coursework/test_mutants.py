@@ -40,3 +40,11 @@ def test_what_is_set_aside_exists_and_has_a_reason(mutate):
         known = {mutant.name for mutant in mutate.mutants(name) if mutant.part == part}
         assert set(reasons) <= known
         assert all(len(reason) > 10 for reason in reasons.values())
+
+
+def test_new_rows_take_the_place_of_those_of_their_assignment_alone(mutate):
+    old = mutate.table(["| 01-a | x | 4 | 0 | 4 of 4 |", "| 03-c | z | 9 | 1 | 8 of 8 |"])
+    rows = ["| 02-b | y | 3 | 0 | 3 of 3 |", "| 01-a | x | 5 | 0 | 5 of 5 |"]
+    found = mutate.merged(old + "\n", rows).splitlines()
+    assert found[:2] == old.splitlines()[:2]
+    assert found[2:] == [rows[1], rows[0], "| 03-c | z | 9 | 1 | 8 of 8 |"]
