@@ -37,7 +37,7 @@ def entry_of(code: str) -> str:
         return ""
     owner = public_names()[found[1]]
     member = found[2].removeprefix(".")
-    known = isinstance(owner, type) and getattr(vars(owner).get(member), "__doc__", None)
+    known = isinstance(owner, type) and member in vars(owner) and vars(owner)[member].__doc__
     return f"{found[1]}.{member}" if known else "" if member else found[1]
 
 
