@@ -50,11 +50,10 @@ class UNetConfig:
             raise ValueError(
                 f"channels = {self.channels}: give positive multiples of 8, finest first"
             )
-        # A single pixel is too few: of one number a GroupNorm makes 0.
-        if self.image_size % 2**halvings or self.image_size == 2**halvings:
+        if self.image_size % 2**halvings:
             raise ValueError(
-                f"image_size = {self.image_size} cannot be halved {halvings} times to more than "
-                f"one pixel: use fewer entries in channels (now {self.channels})"
+                f"image_size = {self.image_size} cannot be halved {halvings} times: "
+                f"use fewer entries in channels (now {self.channels})"
             )
         if self.blocks < 1:
             raise ValueError(f"blocks = {self.blocks}: use at least 1 block for each resolution")
