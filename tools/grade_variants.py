@@ -152,6 +152,11 @@ def on_all_cores(
         return list(tqdm(pool.map(grade, *zip(*todo, strict=True)), total=len(todo)))
 
 
+def between(begin: str, end: str) -> str:
+    """What stands between two marks of INSTRUCTORS.md."""
+    return GUIDE.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+
+
 def write_between(begin: str, end: str, text: str) -> None:
     """Put a text between two marks of INSTRUCTORS.md."""
     before, _, rest = GUIDE.read_text(encoding="utf-8").partition(begin)

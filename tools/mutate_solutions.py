@@ -232,9 +232,8 @@ def main() -> None:
                     print(f"{name} {mutant.part}: {mutant.name}")
     print(f"\n{caught} of {judged} lost their points ({caught / judged:.1%}).")
     if arguments.write and arguments.every == 1:
-        guide = grade_variants.GUIDE.read_text(encoding="utf-8")
-        old = guide.partition(BEGIN)[2].partition(END)[0]
-        grade_variants.write_between(BEGIN, END, merged(old, rows_of(outcome)))
+        rows = merged(grade_variants.between(BEGIN, END), rows_of(outcome))
+        grade_variants.write_between(BEGIN, END, rows)
     if caught < SHARE * judged:
         raise SystemExit(f"fewer than {SHARE:.0%} were caught")
 
