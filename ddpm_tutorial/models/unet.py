@@ -166,7 +166,11 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps x (B, width, H, W) to the same shape and dtype."""
-        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+        # Not F.group_norm: it refuses one image where each group holds a single value.
+        output = torch.group_norm(
+            x.to(self.weight.dtype), self.num_groups, self.weight, self.bias, self.eps
+        )
+        return output.to(x.dtype)
 
 
 class ResidualBlock(nn.Module):
