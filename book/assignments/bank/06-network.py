@@ -47,10 +47,10 @@ def vary(draft, draw):
         _no_padding(draft)
     draft.text(
         (
-            "nothing is to be seen of it in so short a run.)",
-            "nothing is to be seen of it in so short a run.) All this was measured with a network "
-            "that differs from yours in the order of its channels and weights. So it began with "
-            "other random numbers, as with another seed.",
+            "in so short a run it makes no difference that can be seen.)",
+            "in so short a run it makes no difference that can be seen.) All this was measured with a "
+            "network that differs from yours in the order of its channels and weights. So it began "
+            "with other random numbers, as with another seed.",
         )
     )
 
@@ -341,13 +341,12 @@ def _modulate(draft, dealt):
     """Part 3: scale and shift in turn, or the shift first."""
     draft.text(
         (
-            "The first $C'$ are the scale, the others the shift, one of each for a channel of a "
-            "picture.",
-            "They come in pairs, one pair for each channel of a picture: first its scale, then its "
-            "shift."
+            "The first $C'$ are the scale, the others the shift: each channel has one scale and "
+            "one shift.",
+            "They come in pairs, one pair for each channel: first its scale, then its shift."
             if dealt
-            else "The first $C'$ are the shift, the others the scale, one of each for a channel of "
-            "a picture.",
+            else "The first $C'$ are the shift, the others the scale: each channel has one scale "
+            "and one shift.",
         )
     )
     says = "pairs of scale and shift" if dealt else "all shifts, then all scales"

@@ -395,7 +395,7 @@ def _coverage(draft):
             "*Coverage* is the share of real images in whose ball at least one made image lies.",
         ),
         (
-            "and $k$ is less than $N$ and than $M$. Return precision and recall, in this order.",
+            "and $k$ is less than both $N$ and $M$. Return precision and recall, in this order.",
             "and $k$ is less than $N$. Return precision and coverage, in this order.",
         ),
     )
@@ -448,7 +448,7 @@ def _the_member_counts(draft):
             "So $k = 1$ would make balls without extent, and $k = 4$ makes those that the chapter "
             "has with $k = 3$. A second image with the same features counts, too.",
         ),
-        ("and $k$ is less than $N$ and than $M$.", "and $k$ is at most $N$ and at most $M$."),
+        ("and $k$ is less than both $N$ and $M$.", "and $k$ is at most $N$ and at most $M$."),
     )
     draft.change(
         "regions-answer",
