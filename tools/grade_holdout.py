@@ -21,7 +21,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from grade_variants import ROOT, Variant, cells_of, on_all_cores, points_lost, write_between
+from grade_variants import ROOT, Variant, cells_of, on_all_cores, points_lost, write_table
 
 HOLDOUT = ROOT / "tests/coursework/holdout"
 NEWEST = max(int(path.name) for path in HOLDOUT.iterdir())
@@ -100,6 +100,8 @@ def main() -> None:
     parser.add_argument("--set", type=int, default=NEWEST, help="which; the newest if not given")
     parser.add_argument("assignments", nargs="*")
     arguments = parser.parse_args()
+    if arguments.write and arguments.assignments:
+        parser.error("--write has a row for all assignments: name none")
     every = sorted(path.stem for path in (HOLDOUT / str(arguments.set)).glob("*.json"))
     todo = [
         (name, k, arguments.set)
@@ -114,7 +116,7 @@ def main() -> None:
             print(f"{name}, {answer.part}, {answer.kind}: {answer.mistake}\n    {lost}")
     print(table(arguments.set, found))
     if arguments.write:
-        write_between(BEGIN, END, table(arguments.set, found))
+        write_table(BEGIN, END, table(arguments.set, found))
 
 
 if __name__ == "__main__":

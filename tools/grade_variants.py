@@ -135,7 +135,7 @@ def main() -> None:
         verdicts[name].append(complaint)
     print(table(verdicts))
     if arguments.write:
-        write_between(BEGIN, END, table(verdicts))
+        write_table(BEGIN, END, table(verdicts))
     if said := [line for name, found in verdicts.items() for line in failures(name, found)]:
         raise SystemExit("\n".join(["", *said]))
     print("\nEvery wrong answer lost its points and was told why; no right answer lost any.")
@@ -157,11 +157,24 @@ def between(begin: str, end: str) -> str:
     return GUIDE.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
 
 
-def write_between(begin: str, end: str, text: str) -> None:
-    """Put a text between two marks of INSTRUCTORS.md."""
+def write_table(begin: str, end: str, text: str) -> None:
+    """Put a table between two marks of INSTRUCTORS.md; rows of assignments that it lacks stay."""
+    text = merged(between(begin, end), text)
     before, _, rest = GUIDE.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(end)[2]
     GUIDE.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")
+
+
+def merged(old: str, new: str) -> str:
+    """A table with the rows of a newer one for its assignments, and its own for the others."""
+    rows = new.splitlines()
+    renewed = {_assignment(row) for row in rows}
+    kept = [row for row in old.splitlines()[2:] if _assignment(row) not in renewed]
+    return "\n".join(rows[:2] + sorted(kept + rows[2:], key=_assignment))
+
+
+def _assignment(row: str) -> str:
+    return row.split("|")[1].strip()
 
 
 def _by_kind(assignment: str, part: str, found: list[str | None]) -> tuple[list[bool], list[bool]]:

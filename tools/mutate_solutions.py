@@ -11,13 +11,12 @@ every Nth only; `--write` puts the rows of these assignments into the table of I
 
 import argparse
 import ast
-import copy
 import json
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import grade_variants
 from grade_variants import ROOT, assignments, cells_of, points_lost
@@ -30,7 +29,6 @@ BEGIN, END = "<!-- mutants: begin -->\n", "<!-- mutants: end -->"
 SECONDS = {"04-training": 40}  # of processor time for one mutant; 15 elsewhere
 SHARE = 0.99
 LONG = {"train", "sampler"}  # a mutant of these takes a quarter of a minute: only with --long
-Edit = Callable[[], None]
 SWAPS: dict[type, list[Any]] = {
     ast.Add: [ast.Sub()],
     ast.Sub: [ast.Add()],
@@ -47,46 +45,55 @@ SWAPS: dict[type, list[Any]] = {
 }
 
 
-def edits(tree: ast.AST) -> Iterator[tuple[str, Edit]]:
-    """What can be done to a tree, each as words and as a function that does it."""
+class Edit(NamedTuple):
+    """One change, in words: what a field of a node is to hold."""
+
+    words: str
+    node: ast.AST
+    field: str
+    value: Any
+
+
+def edits(tree: ast.AST) -> Iterator[Edit]:
+    """What can be done to a tree."""
     names = sorted({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - {"torch", "math"})
     names += sorted({n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)} - set(names))
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
-        for field, at, child in pieces(node):
-            for words, new in replacements(child, names):
-                yield f"{line}: {words}", lambda n=node, f=field, a=at, w=new: put(n, f, a, w)
-        if isinstance(node, ast.Call) and node.keywords:
+        for edit in exchanges(node, lambda piece: replacements(piece, names)):
+            yield edit._replace(words=f"{line}: {edit.words}")
+        if isinstance(node, ast.Call):
             for at, word in enumerate(node.keywords):
-                yield f"{line}: without {ast.unparse(word)}", lambda n=node, a=at: n.keywords.pop(a)
-        for field in ("body", "orelse"):
-            block = getattr(node, field, None)
-            for at, statement in enumerate(block if isinstance(block, list) else []):
-                if isinstance(statement, ast.Expr | ast.AugAssign) and not isinstance(
-                    statement.value, ast.Constant
-                ):
-                    yield (
-                        f"{statement.lineno}: without {ast.unparse(statement)}",
-                        lambda b=block, a=at: put_in(b, a, ast.Pass()),
-                    )
+                others = node.keywords[:at] + node.keywords[at + 1 :]
+                yield Edit(f"{line}: without {ast.unparse(word)}", node, "keywords", others)
+        for edit in exchanges(node, omission):
+            if edit.field in ("body", "orelse"):
+                yield edit
 
 
-def pieces(node: ast.AST) -> Iterator[tuple[str, int | None, Any]]:
-    """What a node is made of: the field, the place in it if it is a list, and what stands there."""
-    for field, value in ast.iter_fields(node):
-        for at, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
-            yield field, at, child
+def exchanges(node: ast.AST, others: Callable[[Any], Iterator[tuple[str, Any]]]) -> Iterator[Edit]:
+    """For each piece of a node, what may stand in its place: `others` gives words and the piece."""
+    for field, held in ast.iter_fields(node):
+        for at, piece in enumerate(held) if isinstance(held, list) else [(None, held)]:
+            for words, new in others(piece):
+                value = new if at is None else [*held[:at], new, *held[at + 1 :]]
+                yield Edit(words, node, field, value)
 
 
-def changed_by(
-    way: Callable[[ast.AST], Iterator[tuple[str, Edit]]], tree: ast.AST
-) -> Iterator[tuple[str, ast.AST]]:
-    """For each single edit that a way has for a tree: its words, and a copy that it was done to."""
-    for number in range(sum(1 for _ in way(tree))):
-        changed = copy.deepcopy(tree)
-        words, edit = list(way(changed))[number]
-        edit()
-        yield words, ast.fix_missing_locations(changed)
+def omission(statement: Any) -> Iterator[tuple[str, ast.AST]]:
+    """Nothing in the place of a statement that is a call or adds to something."""
+    called = isinstance(statement, ast.Expr | ast.AugAssign)
+    if called and not isinstance(statement.value, ast.Constant):
+        yield f"{statement.lineno}: without {ast.unparse(statement)}", ast.Pass()
+
+
+def spoilt(tree: ast.AST, way: Callable[[ast.AST], Iterator[Edit]]) -> Iterator[tuple[str, str]]:
+    """For each single edit that a way has for a tree: its words, and the source that it makes."""
+    for words, node, field, value in list(way(tree)):
+        was = getattr(node, field)
+        setattr(node, field, value)
+        yield words, ast.unparse(tree)
+        setattr(node, field, was)
 
 
 def replacements(child: Any, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
@@ -120,32 +127,19 @@ def replacements(child: Any, names: list[str]) -> Iterator[tuple[str, ast.AST]]:
         yield f"{was} -> {ast.unparse(child.right)}", child.right
 
 
-def put(node: ast.AST, field: str, at: int | None, new: ast.AST) -> None:
-    """Set a field, or an entry of one that is a list."""
-    if at is None:
-        setattr(node, field, new)
-    else:
-        put_in(getattr(node, field), at, new)
-
-
-def put_in(block: list[Any], at: int, new: ast.AST) -> None:
-    """Set an entry of a list."""
-    block[at] = new
-
-
 @cache
 def mutants(assignment: str) -> list[Variant]:
     """All that differ from the solution in their text, part by part."""
     found = []
     for cell in cells_of(assignment):
         if cell.kind == "answer":
-            tree, seen = ast.parse(cell.source), {ast.unparse(ast.parse(cell.source))}
+            tree = ast.parse(cell.source)
+            seen = {ast.unparse(tree)}
             times: Counter[str] = Counter()
-            for words, changed in changed_by(edits, tree):
+            for words, source in spoilt(tree, edits):
                 times[words] += 1
                 if times[words] > 1:  # the same words at another place of the line
                     words = f"{words} (place {times[words]})"
-                source = ast.unparse(changed)
                 if source not in seen:
                     seen.add(source)
                     found.append(Variant(cell.part, "", words, source))
@@ -179,21 +173,10 @@ def rows_of(outcome: dict[str, list[tuple[Variant, bool]]]) -> list[str]:
     return rows
 
 
-def table(rows: list[str]) -> str:
-    """With its head, and the assignments in their order."""
+def table(outcome: dict[str, list[tuple[Variant, bool]]]) -> str:
+    """With its head."""
     head = ["| assignment | part | mutants | set aside | caught |", "|---|---|---|---|---|"]
-    return "\n".join(head + sorted(rows, key=_assignment))
-
-
-def merged(old: str, rows: list[str]) -> str:
-    """A table with new rows for their assignments, and its own for the others."""
-    new = {_assignment(row) for row in rows}
-    kept = [row for row in old.strip().splitlines()[2:] if _assignment(row) not in new]
-    return table(kept + rows)
-
-
-def _assignment(row: str) -> str:
-    return row.split("|")[1].strip()
+    return "\n".join(head + rows_of(outcome))
 
 
 def set_aside(assignment: str, mutant: Variant) -> str | None:
@@ -222,7 +205,7 @@ def main() -> None:
     outcome: dict[str, list[tuple[Variant, bool]]] = {}
     for (name, k), still in zip(todo, alive, strict=True):
         outcome.setdefault(name, []).append((mutants(name)[k], still))
-    print(table(rows_of(outcome)))
+    print(table(outcome))
     judged = caught = 0
     for name, graded in outcome.items():
         for mutant, still in graded:
@@ -232,8 +215,7 @@ def main() -> None:
                     print(f"{name} {mutant.part}: {mutant.name}")
     print(f"\n{caught} of {judged} lost their points ({caught / judged:.1%}).")
     if arguments.write and arguments.every == 1:
-        rows = merged(grade_variants.between(BEGIN, END), rows_of(outcome))
-        grade_variants.write_between(BEGIN, END, rows)
+        grade_variants.write_table(BEGIN, END, table(outcome))
     if caught < SHARE * judged:
         raise SystemExit(f"fewer than {SHARE:.0%} were caught")
 

@@ -25,7 +25,7 @@ COURSE = ROOT / "book/assignments"
 sys.path[:0] = [str(Path(__file__).parent), str(COURSE)]
 
 from draft import drafted, varied  # noqa: E402
-from grade_variants import complaint, write_between  # noqa: E402
+from grade_variants import complaint, write_table  # noqa: E402
 from grading.cells import cell_of  # noqa: E402
 
 LONG = {"04-training": {"train"}, "06-network": {"unet"}}  # some twenty seconds each
@@ -152,7 +152,7 @@ def main() -> None:
     if wrong:
         raise SystemExit("\n".join(["", *wrong]))
     if arguments.write:
-        write_between(BEGIN, END, table(found))
+        write_table(BEGIN, END, table(found))
 
 
 if __name__ == "__main__":

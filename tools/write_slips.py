@@ -30,7 +30,7 @@ from grade_holdout import NEWEST
 from grade_holdout import answers_to as strangers_answers
 from grade_variants import answers_to, assignments, cells_of
 from grading.feedback import HIDDEN
-from mutate_solutions import Edit, changed_by, edits, pieces, put
+from mutate_solutions import Edit, edits, exchanges, spoilt
 from tqdm import tqdm
 from variants import Variant
 
@@ -107,17 +107,15 @@ def slips_of(source: str) -> Iterator[tuple[str, str]]:
     tree = ast.parse(source)
     known = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for way, said in ((edits, in_words), (more_edits, lambda words, _: words)):
-        for words, changed in changed_by(way, tree):
+        for words, spoilt_source in spoilt(tree, way):
             if (sentence := said(words, known)) is not None:
-                yield sentence, ast.unparse(changed)
+                yield sentence, spoilt_source
 
 
-def more_edits(tree: ast.AST) -> Iterator[tuple[str, Edit]]:
+def more_edits(tree: ast.AST) -> Iterator[Edit]:
     """Calls that stand for others, and such that are too many."""
     for node in ast.walk(tree):
-        for field, at, child in pieces(node):
-            for words, new in _more_replacements(child):
-                yield words, lambda n=node, f=field, a=at, w=new: put(n, f, a, w)
+        yield from exchanges(node, _more_replacements)
 
 
 def _more_replacements(child: Any) -> Iterator[tuple[str, ast.AST]]:
