@@ -75,7 +75,7 @@ class Sandbox:
         self.budget, self._used, self._loaded = float("inf"), 0.0, 0.0
         self.callbacks: list[Any] = []
         self.reason = ""
-        self.printed = b""
+        self.printed, self._collecting = b"", threading.Lock()
         self._unread = bytearray()
         self.place = Path(tempfile.mkdtemp(prefix="submission-"))
         self.folder, package = self.place / "work", self.place / "package"
@@ -168,7 +168,9 @@ class Sandbox:
 
     def output(self) -> str:
         """What was printed since the last cell began, cut to what a person would read."""
-        time.sleep(0.05)  # what was printed last is on its way
+        until = time.monotonic() + 0.05  # for what prints without end
+        while self._printed_more() and time.monotonic() < until:
+            time.sleep(0.001)
         text = self.printed.decode("utf-8", errors="replace")
         return text + ("\n(and so on)" if len(self.printed) >= self.limits.output else "")
 
@@ -333,10 +335,18 @@ class Sandbox:
 
     def _collect_output(self) -> None:
         assert self.process.stdout is not None
-        while chunk := os.read(self.process.stdout.fileno(), 2**16):
-            room = self.limits.output - len(self.printed)
-            if room > 0:
-                self.printed += chunk[:room]
+        while True:
+            select.select([self.process.stdout], [], [])
+            with self._collecting:  # read and kept: `output` must not look in between
+                chunk = os.read(self.process.stdout.fileno(), 2**16)
+                self.printed += chunk[: max(self.limits.output - len(self.printed), 0)]
+            if not chunk:
+                return
+
+    def _printed_more(self) -> bool:
+        """Whether something printed is on its way. The worker sends it on before it answers."""
+        with self._collecting:
+            return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def _measure(self) -> None:
         """Bring up to date how much processor time the process and its children have used."""
