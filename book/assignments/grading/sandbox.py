@@ -345,6 +345,7 @@ class Sandbox:
 
     def _printed_more(self) -> bool:
         """Whether something printed is on its way. The worker sends it on before it answers."""
+        assert self.process.stdout is not None
         with self._collecting:
             return bool(select.select([self.process.stdout], [], [], 0)[0])
 
