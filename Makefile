@@ -72,8 +72,9 @@ live:  ## Build the live views of the book again, with Node and npm.
 
 # The notebooks side by side, each on one thread: two at a time are done before one after the other.
 # Each is a copy in a folder of its own, with the package as pip installs it, and not with this clone.
+# The unit tests file by file: what a file prepares for its tests, a graded class say, is done once.
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/python tools/perturb_equations.py
 	$(BIN)/python tools/grade_variants.py
 	rm -rf $(ALONE)

@@ -70,30 +70,20 @@ CLASS = {
 
 
 @pytest.fixture(scope="module")
-def patient(course):
-    """The course, but what hangs has three seconds only, so that this is soon over."""
-    path = course / "source" / NAME / f"{NAME}.ipynb"
-    source = nbformat.read(path, as_version=4)
-    source.metadata["grading"]["call_seconds"] = 3
-    nbformat.write(source, path)
-    return course
-
-
-@pytest.fixture(scope="module")
-def graded(patient, run):
+def graded(impatient, run):
     """The class as `grade.py` grades it."""
     for student, (name, text) in CLASS.items():
-        folder = patient / "submitted" / student / NAME
+        folder = impatient / "submitted" / student / NAME
         folder.mkdir(parents=True)
         (folder / name).write_text(text, encoding="utf-8")
     run(f"nbgrader generate_assignment {NAME}")
     run(f"python grade.py {NAME} --jobs 1")
     run(f"nbgrader generate_feedback {NAME}")
-    return patient
+    return impatient
 
 
 @pytest.fixture(scope="module")
-def image(patient):
+def image(impatient):
     """The folder /autograder, as it is when the image has been built from the zip."""
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)  # as the root of a container, where others may pass
@@ -102,7 +92,7 @@ def image(patient):
         (autograder / "results").mkdir()
         package = Path(place) / "ddpm_tutorial-0-py3-none-any.whl"  # nothing is installed from it
         package.write_bytes(b"kl_normal")
-        maker().write(autograder / "zip", NAME, package, patient)
+        maker().write(autograder / "zip", NAME, package, impatient)
         with zipfile.ZipFile(autograder / "zip") as archive:
             archive.extractall(autograder / "source")
         (autograder / "zip").unlink()
