@@ -72,7 +72,8 @@ live:  ## Build the live views of the book again, with Node and npm.
 
 # The notebooks side by side, each on one thread: two at a time are done before one after the other.
 # Each is a copy in a folder of its own, with the package as pip installs it, and not with this clone.
-# The unit tests file by file: what a file prepares for its tests, a graded class say, is done once.
+# Tests are dealt out file by file: what one prepares for all of its own, a graded class say, or a visit
+# to every page of the book, is done once.
 test: $(READY)  ## Run the unit tests, break every equation on purpose, grade wrong answers, run every notebook.
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/python tools/perturb_equations.py
@@ -90,7 +91,7 @@ test-coursework: $(READY)  ## Grade solution and untouched file of every assignm
 	$(BIN)/python -m pytest --numprocesses auto tests/coursework/whole_course.py
 
 test-book: book  ## Open every page of the built book in a browser, as a phone, a tablet and a wide screen.
-	$(BIN)/python -m pytest --numprocesses auto $(addprefix tests/built_book/,api.py folds.py live.py live_complete.py live_digit.py live_race.py live_student.py navigation.py pages.py paper.py pdf.py search.py)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(addprefix tests/built_book/,api.py folds.py live.py live_complete.py live_digit.py live_race.py live_student.py navigation.py pages.py paper.py pdf.py search.py)
 
 first-cells: $(READY)  ## Write the first cell of each notebook, after the address in _config.yml.
 	$(BIN)/python tools/write_first_cells.py

@@ -55,7 +55,8 @@ def graded(assignment: str, number: int, which: int, alone: bool = False) -> dic
     """
     cells, answer = cells_of(assignment), answers_to(assignment, which)[number]
     parts = [cell.part for cell in cells if cell.kind == "test"]
-    asked = parts if answer.kind == "right" and not alone else [answer.part]
+    whole = answer.kind == "right" and not alone
+    asked = parts[parts.index(answer.part) :] if whole else [answer.part]
     variant = Variant(answer.part, None, answer.mistake, answer.source)
     try:
         return points_lost(cells, variant, asked)

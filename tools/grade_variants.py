@@ -55,9 +55,12 @@ def answers_to(assignment: str) -> list[Variant]:
 
 
 def points_lost(cells: list[Cell], variant: Variant | None, parts: list[str]) -> dict[str, str]:
-    """Run the notebook with one answer exchanged: for each part that lost its points, why."""
+    """Run the notebook with one answer exchanged: for each part that lost its points, why.
+
+    Cells that only show something are run behind the answer, if other parts are tested as well.
+    """
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    lost = {}
+    lost, answered = {}, variant is None
     for cell in cells:
         if cell.kind == "test":
             if cell.part in parts:
@@ -67,9 +70,12 @@ def points_lost(cells: list[Cell], variant: Variant | None, parts: list[str]) ->
             if cell.part == parts[-1]:
                 break
             continue
+        if cell.kind == "free" and not (answered and len(parts) > 1):
+            continue
         run_cell(cell.source, namespace)
         if variant is not None and cell.kind == "answer" and cell.part == variant.part:
             run_cell(variant.source, namespace)
+            answered = True
     plt.close("all")
     return lost
 
@@ -81,7 +87,7 @@ def verdict(assignment: str, number: int) -> str | None:
     if variant.part not in parts:
         return f"there is no part {variant.part!r}"
     if variant.hint is None:
-        lost = points_lost(cells, variant, parts)
+        lost = points_lost(cells, variant, parts[parts.index(variant.part) :])
         return f"a right answer lost points: {lost}" if lost else None
     lost = points_lost(cells, variant, [variant.part])
     if not lost:
