@@ -111,8 +111,8 @@ equations: $(READY)  ## Measure the checks of the equations anew and write the p
 	$(BIN)/python -m pytest -q tests/equations --measure
 	$(BIN)/python tools/write_equations_page.py
 
-gradescope: $(READY)  ## Write an autograder for Gradescope, as a zip, for each assignment.
-	$(BIN)/python tools/make_gradescope.py
+gradescope: $(READY)  ## Write an autograder for Gradescope for each assignment; VARIANT=NAME as above.
+	$(BIN)/python tools/make_gradescope.py $(if $(VARIANT),--variant $(VARIANT))
 
 demo: $(READY)  ## Train for five minutes, then draw 100 digits.
 	mkdir -p runs

@@ -1,12 +1,12 @@
 """Write an autograder for Gradescope, as a zip, for each assignment.
 
-    python tools/make_gradescope.py [NAME ...] [--out FOLDER]
+    python tools/make_gradescope.py [NAME ...] [--variant VARIANT] [--out FOLDER]
 
 _build/gradescope/NAME.zip holds what https://gradescope-autograders.readthedocs.io/en/latest/specs/
 asks for: setup.sh and run_autograder, at the root of the archive. Beside them stand the grader with
 the instructor's version of this one assignment, and the package as a wheel. The hidden tests are in
 it, so it is for instructors. The students' versions of the other assignments tell the grader when a
-file is the work for another.
+file is the work for another. A variant's archives are in a folder of its name.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def contents(name: str, course: Path) -> dict[str, Path]:
     source = f"source/{name}/{name}.ipynb"
     kept = ["grade.py", "nbgrader_config.py", "header.ipynb", source]
     kept += [f"grading/{path.name}" for path in sorted(course.glob("grading/*.py"))]
-    found = {script: course / "gradescope" / script for script in SCRIPTS}
+    found = {script: COURSE / "gradescope" / script for script in SCRIPTS}
     found |= {f"course/{path}": course / path for path in kept}
     for path in sorted(course.glob("student/*.ipynb")):
         if path.stem != name:
@@ -74,18 +74,23 @@ def main() -> None:
     there = sorted(path.stem for path in COURSE.glob("source/*/*.ipynb"))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", default=there)
-    parser.add_argument("--out", type=Path, default=ROOT / "_build/gradescope")
+    parser.add_argument("--variant", help="a class's, made by make assignments VARIANT=...")
+    parser.add_argument("--out", type=Path, help="_build/gradescope, if it is not given")
     arguments = parser.parse_args()
+    course, variant = COURSE, arguments.variant
+    if variant is not None and not (course := COURSE / "variants" / variant).is_dir():
+        parser.error(f"there is no variant {variant}: make assignments VARIANT={variant}")
+    out = arguments.out or ROOT / "_build/gradescope" / (variant or "")
     if unknown := set(arguments.names) - set(there):
         parser.error(f"there is no {', '.join(sorted(unknown))}: choose of {', '.join(there)}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         package = wheel(Path(folder))
         for name in arguments.names:
-            write(arguments.out / f"{name}.zip", name, package)
-            graded, by_hand = points(name)
+            write(out / f"{name}.zip", name, package, course)
+            graded, by_hand = points(name, course)
             extra = f", and {by_hand:g} by hand" if by_hand else ""
-            print(f"{arguments.out / f'{name}.zip'}: {graded:g} points{extra}")
+            print(f"{out / f'{name}.zip'}: {graded:g} points{extra}")
 
 
 if __name__ == "__main__":

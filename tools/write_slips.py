@@ -39,7 +39,7 @@ from ddpm_tutorial.coursework import Known
 from ddpm_tutorial.coursework_values import SLIPS, agree, copy_of, known_mistakes, numbers
 from ddpm_tutorial.diagnosis import describe_difference, without_ones
 
-SECONDS = 2  # for one slip
+SECONDS = 2  # of processor time for one slip
 MANY = 40  # no examples with more numbers than these
 LONG = {"train", "sampler", "unet"}  # their examples take too long
 OPERATORS = {
@@ -260,12 +260,12 @@ def _answered(source: str, test: str, before: dict[str, Any]) -> list[tuple[Any,
     """What an answer gives in the examples of a test, up to the first that fails."""
     recorder, namespace = Recorder(), dict(before)
     namespace |= {"examine": recorder.examine, "check": recorder.check}
-    signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.signal(signal.SIGPROF, _stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     with contextlib.suppress(Exception):
         run_cell(source, namespace)
         run_cell(test, namespace)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     return recorder.pairs
 
 

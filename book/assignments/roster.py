@@ -1,14 +1,16 @@
 """Take the class from a learning platform's table, and put the grades back into it.
 
-    python roster.py enrol TABLE.csv [--by COLUMN]
+    python roster.py enrol TABLE.csv ASSIGNMENT [--by COLUMN]
     python roster.py fill TABLE.csv ASSIGNMENT [--by COLUMN] [--column COLUMN] [--scale]
 
 TABLE.csv is what Canvas's gradebook exports, or Moodle's grades, or Moodle's grading worksheet of
-one assignment. `enrol` enters the students into the gradebook, and says who has not handed in.
+one assignment. `enrol` enters the students into the gradebook, and says who has not handed that
+assignment in.
 `fill` writes TABLE-ASSIGNMENT.csv for the platform to import.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from grade import course, one_line
@@ -19,15 +21,19 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.coursedir import CourseDirectory
 
 
-def enrol(path: Path, by: str, gradebook: Gradebook, submitted: Path) -> None:
-    """Enter the students, and say whose submission is of nobody in the class."""
+def enrol(path: Path, by: str, gradebook: Gradebook, submissions: Sequence[Path]) -> None:
+    """Enter the students, and say whose submission is of nobody in the class.
+
+    `submissions` are the folders of one assignment, each in that of its student.
+    """
     table = read_table(path)
     found = people(table, by)
     for person in found:
         gradebook.update_or_create_student(
             person.student, first_name=person.first, last_name=person.last, email=person.email
         )
-    named, there = {person.student for person in found}, {each.name for each in submitted.glob("*")}
+    named = {person.student for person in found}
+    there = {each.parent.name for each in submissions}
     print(f"{len(found)} students of {platform_of(table).name}, as {found[0].student}, say")
     if strangers := sorted(there - named):
         print(f"in submitted/, but not in {path.name}: {one_line(', '.join(strangers))}")
@@ -64,9 +70,9 @@ def main() -> None:
     for name, what in (("enrol", "take the class"), ("fill", "put the grades back")):
         command = commands.add_parser(name, help=what)
         command.add_argument("table", type=Path)
+        command.add_argument("assignment")
         by = "the column with the names by which submissions are collected"
         command.add_argument("--by", default="", metavar="COLUMN", help=by)
-    command.add_argument("assignment")
     command.add_argument("--column", default="", help="the column of the grades")
     scale = "turn the points into the platform's where it counts others"
     command.add_argument("--scale", action="store_true", help=scale)
@@ -75,8 +81,8 @@ def main() -> None:
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
         try:
             if arguments.command == "enrol":
-                submitted = Path(directory.root, "submitted")
-                enrol(arguments.table, arguments.by, gradebook, submitted)
+                handed_in = sorted(Path(directory.root).glob(f"submitted/*/{arguments.assignment}"))
+                enrol(arguments.table, arguments.by, gradebook, handed_in)
             else:
                 put_back(arguments.table, gradebook, arguments)
         except TableError as error:

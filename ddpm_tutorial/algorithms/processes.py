@@ -14,6 +14,7 @@ __all__ = [
     "any_process",
     "has_fast_bfloat16",
     "in_all_processes",
+    "leave_processes",
     "make_accelerator",
 ]
 
@@ -73,6 +74,15 @@ def in_all_processes(
         listed = "; ".join(f"process {index}: {words}" for index, (_, words) in enumerate(found))
         raise TutorialError(f"the processes of this run differ in what they found: {listed}")
     return result
+
+
+def leave_processes() -> None:
+    """Take leave of the other processes of the run, if there are any, however a program ends.
+
+    One that ended without it would now and then abort, while they did the same.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def any_process(accelerator: "Accelerator", here: bool) -> bool:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import torch
 import tyro
 
+from ddpm_tutorial.algorithms.processes import leave_processes
 from ddpm_tutorial.cli.evaluate import Evaluate
 from ddpm_tutorial.cli.sample import Sample
 from ddpm_tutorial.cli.train import Train
@@ -24,7 +25,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="namereplace")
     with redirect_stderr(Talk(sys.stderr)):
-        _run()
+        try:
+            _run()
+        finally:
+            leave_processes()
 
 
 def _run() -> None:

@@ -163,7 +163,6 @@ class Train:
         if record is None:
             print(f"The run in {self.out} is already finished.", file=sys.stderr)
             return
-        accelerator.end_training()
         print(f"Trained for {record.step} steps. Weights: {run.model}")
 
     def _load(self) -> tuple[Digits, dict[str, Any]]:

@@ -78,16 +78,6 @@ def course(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def impatient(course):
-    """The course, but in its first assignment what hangs has three seconds, to be soon over."""
-    (path,) = course.glob("source/01-gaussians/*.ipynb")
-    source = nbformat.read(path, as_version=4)
-    source.metadata["grading"]["call_seconds"] = 3
-    nbformat.write(source, path)
-    return course
-
-
-@pytest.fixture(scope="module")
 def run(course):
     """Run a command in the folder of the course; what it printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

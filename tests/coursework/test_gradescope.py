@@ -70,20 +70,30 @@ CLASS = {
 
 
 @pytest.fixture(scope="module")
-def graded(impatient, run):
+def patient(course):
+    """The course, but what hangs has three seconds only, so that this is soon over."""
+    path = course / "source" / NAME / f"{NAME}.ipynb"
+    source = nbformat.read(path, as_version=4)
+    source.metadata["grading"]["call_seconds"] = 3
+    nbformat.write(source, path)
+    return course
+
+
+@pytest.fixture(scope="module")
+def graded(patient, run):
     """The class as `grade.py` grades it."""
     for student, (name, text) in CLASS.items():
-        folder = impatient / "submitted" / student / NAME
+        folder = patient / "submitted" / student / NAME
         folder.mkdir(parents=True)
         (folder / name).write_text(text, encoding="utf-8")
     run(f"nbgrader generate_assignment {NAME}")
     run(f"python grade.py {NAME} --jobs 1")
     run(f"nbgrader generate_feedback {NAME}")
-    return impatient
+    return patient
 
 
 @pytest.fixture(scope="module")
-def image(impatient):
+def image(patient):
     """The folder /autograder, as it is when the image has been built from the zip."""
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)  # as the root of a container, where others may pass
@@ -92,7 +102,7 @@ def image(impatient):
         (autograder / "results").mkdir()
         package = Path(place) / "ddpm_tutorial-0-py3-none-any.whl"  # nothing is installed from it
         package.write_bytes(b"kl_normal")
-        maker().write(autograder / "zip", NAME, package, impatient)
+        maker().write(autograder / "zip", NAME, package, patient)
         with zipfile.ZipFile(autograder / "zip") as archive:
             archive.extractall(autograder / "source")
         (autograder / "zip").unlink()
@@ -278,6 +288,13 @@ def test_the_archive_has_what_gradescope_asks_for_and_no_solution_of_another(tmp
                 if path.startswith("course/release"):
                     assert b"BEGIN SOLUTION" not in archive.read(path)
                     assert b"HIDDEN TESTS" not in archive.read(path)
+
+
+def test_a_variant_is_packed_from_its_own_course(tmp_path):
+    found = maker().contents(NAME, tmp_path)
+    source = f"source/{NAME}/{NAME}.ipynb"
+    assert found[f"course/{source}"] == tmp_path / source
+    assert found["run_autograder"].is_file()
 
 
 def test_a_notebook_in_a_folder_is_found_and_links_are_not_followed(tmp_path):

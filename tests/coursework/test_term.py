@@ -52,7 +52,7 @@ def term(course, run):
     hand_in(course, "ben", without, "2027-02-02 12:00 UTC", "The moments fit.")
     granted = f"student,assignment,due,days\nanna,{NAME},,1\nann,{NAME},,1\n"
     (course / "extensions.csv").write_text(granted)
-    said["enrol"] = run("python roster.py enrol canvas.csv --by 'SIS Login ID'")
+    said["enrol"] = run(f"python roster.py enrol canvas.csv {NAME} --by 'SIS Login ID'")
     said["first"] = run(f"python grade.py {NAME} --jobs 2")
     mark(course, "ben")
     (course / "extensions.csv").write_text(f"{granted}cleo,{NAME},,1\n")
