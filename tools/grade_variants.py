@@ -57,10 +57,10 @@ def answers_to(assignment: str) -> list[Variant]:
 def points_lost(cells: list[Cell], variant: Variant | None, parts: list[str]) -> dict[str, str]:
     """Run the notebook with one answer exchanged: for each part that lost its points, why.
 
-    Cells that only show something are run behind the answer, if other parts are tested as well.
+    Cells that only show something are left out where a single part is tested.
     """
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    lost, answered = {}, variant is None
+    lost = {}
     for cell in cells:
         if cell.kind == "test":
             if cell.part in parts:
@@ -70,12 +70,11 @@ def points_lost(cells: list[Cell], variant: Variant | None, parts: list[str]) ->
             if cell.part == parts[-1]:
                 break
             continue
-        if cell.kind == "free" and not (answered and len(parts) > 1):
+        if cell.kind == "free" and len(parts) == 1:
             continue
         run_cell(cell.source, namespace)
         if variant is not None and cell.kind == "answer" and cell.part == variant.part:
             run_cell(variant.source, namespace)
-            answered = True
     plt.close("all")
     return lost
 
