@@ -197,6 +197,8 @@ class Recorder:
 
 def slips_in(assignment: str, part: str) -> list[dict[str, Any]]:
     """For each example of a part: the right answer, and by words what slips give in its place."""
+    # torch.compile turns this off for the whole process, and then other slips give numbers.
+    torch.distributions.Distribution.set_default_validate_args(True)
     cells = cells_of(assignment)
     (test,) = [cell for cell in cells if cell.kind == "test" and cell.part == part]
     before: dict[str, Any] = {"__name__": "__main__"}
