@@ -40,10 +40,11 @@ def wheel(folder: Path) -> Path:
 def contents(name: str, course: Path) -> dict[str, Path]:
     """The files of the archive but for the wheel: where each stands in it, and what it is."""
     source = f"source/{name}/{name}.ipynb"
-    kept = ["grade.py", "nbgrader_config.py", "header.ipynb", source]
-    kept += [f"grading/{path.name}" for path in sorted(course.glob("grading/*.py"))]
+    kept = ["grade.py", "nbgrader_config.py", "header.ipynb"]
+    kept += [f"grading/{path.name}" for path in sorted(COURSE.glob("grading/*.py"))]
     found = {script: COURSE / "gradescope" / script for script in SCRIPTS}
-    found |= {f"course/{path}": course / path for path in kept}
+    found |= {f"course/{path}": COURSE / path for path in kept}
+    found[f"course/{source}"] = course / source
     for path in sorted(course.glob("student/*.ipynb")):
         if path.stem != name:
             found[f"course/release/{path.stem}/{path.name}"] = path
