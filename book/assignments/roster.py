@@ -5,12 +5,11 @@
 
 TABLE.csv is what Canvas's gradebook exports, or Moodle's grades, or Moodle's grading worksheet of
 one assignment. `enrol` enters the students into the gradebook, and says who has not handed that
-assignment in.
-`fill` writes TABLE-ASSIGNMENT.csv for the platform to import.
+assignment in. `fill` writes TABLE-ASSIGNMENT.csv for the platform to import.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from grade import course, one_line
@@ -21,7 +20,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.coursedir import CourseDirectory
 
 
-def enrol(path: Path, by: str, gradebook: Gradebook, submissions: Sequence[Path]) -> None:
+def enrol(path: Path, by: str, gradebook: Gradebook, submissions: Iterable[Path]) -> None:
     """Enter the students, and say whose submission is of nobody in the class.
 
     `submissions` are the folders of one assignment, each in that of its student.
@@ -81,7 +80,7 @@ def main() -> None:
     with Gradebook(directory.db_url, directory.course_id) as gradebook:
         try:
             if arguments.command == "enrol":
-                handed_in = sorted(Path(directory.root).glob(f"submitted/*/{arguments.assignment}"))
+                handed_in = Path(directory.root).glob(f"submitted/*/{arguments.assignment}")
                 enrol(arguments.table, arguments.by, gradebook, handed_in)
             else:
                 put_back(arguments.table, gradebook, arguments)
